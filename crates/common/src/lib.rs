@@ -6,10 +6,11 @@
 //! the output settings. The code below it returns [`Error`]s, which determine the
 //! exit status and have a JSON form, and writes to [`Out`], which handles closed
 //! pipes. The other modules parse values of the command line ([`operands`],
-//! [`duration`], [`size`], [`endpoint`], [`address`], [`zone`]), render output
-//! ([`text`], [`json`], [`time`]) and connect ([`net`]).
+//! [`duration`], [`size`], [`endpoint`], [`address`], [`zone`]) and render output
+//! ([`text`], [`json`], [`time`]).
 //!
-//! Code moves here when a second tool needs it, not earlier.
+//! Code moves here when a second tool needs it, not earlier. What only tools with
+//! sockets need is in the crate `net`.
 
 pub mod address;
 pub mod app;
@@ -21,13 +22,11 @@ pub mod exit;
 pub mod generate;
 pub mod json;
 mod man;
-pub mod net;
 pub mod operands;
 pub mod options;
 pub mod out;
 pub mod random;
 pub mod schema;
-pub mod signal;
 pub mod size;
 pub mod text;
 pub mod time;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::address::Family;
 use common::endpoint::Host;
 use common::operands::Operand;
-use common::{Error, Kind, Result, net};
+use common::{Error, Kind, Result};
 
 use crate::source::{BatchSender, Item, SourceOptions, check_item_size};
 

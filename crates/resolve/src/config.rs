@@ -316,7 +316,7 @@ fn find_servers<'a>(
             ServerArg::System => system = true,
             ServerArg::Named { host, port, text } => {
                 // The system finds the server, as for any other program.
-                let found = common::net::lookup(
+                let found = net::lookup(
                     &Host::Name(host.clone()),
                     port,
                     Family::Any,

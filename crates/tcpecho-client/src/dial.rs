@@ -1,6 +1,6 @@
 //! Opens the [`Connection`] to the target for every mode.
 //!
-//! A thread looks up the name, [`common::net`] races the addresses, sockets
+//! A thread looks up the name, [`net::race`] races the addresses, sockets
 //! are bound to `--source` and `--interface`, and `--retry` repeats a failed
 //! connect. A signal ends each of these waits; the functions then return `None`
 //! instead of a connection.
@@ -8,7 +8,6 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread;
@@ -17,7 +16,8 @@ use std::time::{Duration, Instant};
 use common::address::Family;
 use common::app::Reporter;
 use common::endpoint::{Endpoint, Host};
-use common::{Error, Kind, Result, net, zone};
+use common::{Error, Kind, Result, zone};
+use net::Waker;
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -417,7 +417,8 @@ impl Dialer {
         }
         let local = |e: io::Error| Error::local(&e).with_subject(self.target_name());
         let (sender, receiver) = mpsc::channel();
-        let (wake_fd, waker) = UnixStream::pair().map_err(local)?;
+        let waker = Waker::new().map_err(local)?;
+        let done = waker.clone();
         let Endpoint { mut host, port } = endpoint.clone();
         if let Host::Name(name) = &host {
             let ascii = zone::to_ascii(name).map_err(|why| Error::new(Kind::Input, why))?;
@@ -428,11 +429,10 @@ impl Dialer {
             .spawn(move || {
                 // Sending fails if the receiver has given up waiting.
                 let _ = sender.send(net::lookup(&host, port, family, None));
-                // Closes the socket, which wakes the waiting thread.
-                drop(waker);
+                done.wake();
             })
             .map_err(local)?;
-        let mut fds = vec![PollFd::from_borrowed_fd(wake_fd.as_fd(), PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&waker, PollFlags::IN)];
         match shutdown.wait(&mut fds, deadline)? {
             Wake::Shutdown => Ok(None),
             Wake::TimedOut => {

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use common::signal::{SIGINT, SIGTERM, Signals};
 use common::{Error, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use net::poll::{self, PollFd, PollFlags};
+use net::signal::{SIGINT, SIGTERM, Signals};
 
 /// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,24 +63,17 @@ impl ShutdownSignal {
         deadline: Option<Instant>,
     ) -> Result<Wake> {
         fds.push(PollFd::from_borrowed_fd(self.fd(), PollFlags::IN));
-        let wake = loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            // A time too long for a Timespec is waited for without a limit.
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            match poll(fds, timeout.as_ref()) {
-                Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}
-                Ok(0) => break Wake::TimedOut,
-                Ok(_) => break Wake::Ready,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(Error::local(&e.into())),
-            }
-        };
+        let is_ready = poll::wait(fds, deadline).map_err(|e| Error::local(&e))?;
         let has_signal = fds.pop().is_some_and(|fd| !fd.revents().is_empty());
         if has_signal {
             self.requests();
             return Ok(Wake::Shutdown);
         }
-        Ok(wake)
+        Ok(if is_ready {
+            Wake::Ready
+        } else {
+            Wake::TimedOut
+        })
     }
 
     /// Sleeps for `duration`, or until a signal arrives.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::address::Family;
 use common::endpoint::{Endpoint, Host};
-use common::{Error, Kind, Result, net, zone};
+use common::{Error, Kind, Result, zone};
 use socket2::{Domain, Socket, Type};
 
 use crate::address::Address;

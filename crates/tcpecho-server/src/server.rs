@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::app::Reporter;
-use common::signal::{SIGUSR1, Signals};
 use common::{Error, Exit, Result};
+use net::signal::{SIGUSR1, Signals};
 
 use crate::accept::{AcceptLimits, Acceptor};
 use crate::activation::Notify;

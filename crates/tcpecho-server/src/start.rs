@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use common::app::Reporter;
-use common::signal::{SIGINT, SIGTERM, SIGUSR1, Signals};
 use common::{Error, Exit, Io, Result};
+use net::signal::{SIGINT, SIGTERM, SIGUSR1, Signals};
 
 use crate::activation::{self, InheritedSocket, Notify};
 use crate::announce::{self, PortFile};

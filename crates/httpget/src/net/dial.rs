@@ -249,7 +249,7 @@ impl Dialer {
             endpoint::Host::Address(_) => None,
             _ => Some(deadline.left()?),
         };
-        let found = common::net::lookup(&parsed, port, self.options.family, timeout)?;
+        let found = ::net::lookup(&parsed, port, self.options.family, timeout)?;
         if timeout.is_some() {
             connection.dns = Some(start.elapsed());
         }
@@ -275,10 +275,9 @@ impl Dialer {
         }
         let start = Instant::now();
         let local = self.options.interface.as_deref();
-        let (stream, address) =
-            common::net::connect(&addresses, deadline.left()?, |socket, to| {
-                bind_local(socket, to, local)
-            })?;
+        let (stream, address) = ::net::connect(&addresses, deadline.left()?, |socket, to| {
+            bind_local(socket, to, local)
+        })?;
         stream.set_nodelay(true).map_err(|e| Error::local(&e))?;
         connection.connect = Some(start.elapsed());
         connection.peer = Some(Peer::Address(address));

@@ -12,11 +12,12 @@ mod send;
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use common::app::Io;
-use common::signal::{self, Signals};
 use common::{Error, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use net::poll::{self, PollFd, PollFlags};
+use net::signal::{self, Signals};
 
 use crate::clock::{Clock, Nanos, TimestampMapper};
 use crate::event::{Event, Observer, RejectedOperand};
@@ -389,14 +390,8 @@ impl Engine {
 /// Polls descriptors for `limit` nanoseconds, or without a limit. A signal ends
 /// the call early.
 fn poll_fds(fds: &mut [PollFd<'_>], limit: Option<Nanos>) -> Result<()> {
-    let limit = limit.map(|limit| Timespec {
-        tv_sec: (limit / 1_000_000_000).cast_signed(),
-        tv_nsec: (limit % 1_000_000_000).cast_signed(),
-    });
-    match poll(fds, limit.as_ref()) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(e) => Err(Error::local(&e.into())),
-    }
+    poll::wait_once(fds, limit.map(Duration::from_nanos)).map_err(|e| Error::local(&e))?;
+    Ok(())
 }
 
 fn socket_addr(address: IpAddr, scope: u32) -> SocketAddr {

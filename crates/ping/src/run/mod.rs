@@ -10,8 +10,8 @@ use std::num::NonZeroU64;
 
 use common::address::Family;
 use common::app::Io;
-use common::signal::{self, Signals};
 use common::{Error, Exit, Result};
+use net::signal::{self, Signals};
 
 use crate::cli::Cli;
 use crate::clock::Clock;

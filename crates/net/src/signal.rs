@@ -1,8 +1,9 @@
 //! Signals for event loops.
 //!
 //! The handler of a caught signal only sets a flag and makes a descriptor
-//! readable, which wakes an event loop. Tools that die of signals catch none, or
-//! end with [`die_of`].
+//! readable, which wakes an event loop. The descriptor is a socket pair instead of a
+//! waker, because a handler of signal-hook writes a single byte, which an eventfd
+//! does not accept.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -67,12 +68,6 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
-}
-
-/// Ends the process by the default action of the signal, so that the shell reports
-/// 130 for SIGINT and 143 for SIGTERM. Returns only if that fails.
-pub fn die_of(signal: i32) -> io::Result<()> {
-    signal_hook::low_level::emulate_default_handler(signal)
 }
 
 #[cfg(test)]

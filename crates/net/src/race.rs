@@ -1,100 +1,22 @@
-//! Looks up names through the system, and connects to the fastest of the resulting
-//! addresses (RFC 8305, "Happy Eyeballs").
+//! Connects to the fastest of several addresses (RFC 8305, "Happy Eyeballs").
 //!
 //! The attempts race on one thread with non-blocking sockets. An attempt starts when the
 //! previous one has failed or has had no result for a quarter of a second. The
 //! first socket that connects wins; the others are closed.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::BorrowedFd;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use common::{Error, Kind, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::address::Family;
-use crate::endpoint::Host;
-use crate::error::{Error, Kind, Result, io_message};
+use crate::poll::{self, PollFd, PollFlags};
 
 /// The time between the starts of two attempts, unless one fails earlier (RFC
 /// 8305, section 5, "Connection Attempt Delay").
 pub const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// Returns the addresses of a host in the system's order of preference, filtered
-/// by family. `timeout` limits the lookup; since libc cannot cancel one, its
-/// thread continues in the background.
-pub fn lookup(
-    host: &Host,
-    port: u16,
-    family: Family,
-    timeout: Option<Duration>,
-) -> Result<Vec<SocketAddr>> {
-    let name = match host {
-        Host::Address(address) if family.admits(address) => {
-            return Ok(vec![SocketAddr::new(*address, port)]);
-        }
-        Host::Address(address) => {
-            return Err(Error::input(
-                address.to_string(),
-                format!("not an {family} address"),
-            ));
-        }
-        Host::Any => "localhost".to_owned(),
-        Host::Name(name) => name.clone(),
-    };
-    let found = match timeout {
-        None => (name.as_str(), port).to_socket_addrs().map(Vec::from_iter),
-        Some(timeout) => {
-            let (sender, receiver) = mpsc::channel();
-            let query = name.clone();
-            thread::Builder::new()
-                .name("lookup".to_owned())
-                .spawn(move || {
-                    // Fails if the receiver has timed out.
-                    let _ =
-                        sender.send((query.as_str(), port).to_socket_addrs().map(Vec::from_iter));
-                })
-                .map_err(|e| Error::local(&e).with_subject(&name))?;
-            receiver
-                .recv_timeout(timeout)
-                .map_err(|_| Error::new(Kind::Name, "name lookup timed out").with_subject(&name))?
-        }
-    };
-    let found = found.map_err(|e| {
-        let text = io_message(&e);
-        let text = text
-            .strip_prefix("failed to lookup address information: ")
-            .unwrap_or(&text);
-        Error::new(Kind::Name, lower_first(text)).with_subject(&name)
-    })?;
-    let wanted = select(found, family);
-    if wanted.is_empty() {
-        return Err(Error::new(Kind::Name, format!("no {family} address")).with_subject(&name));
-    }
-    Ok(wanted)
-}
-
-/// Returns the addresses of a family, each once, in their order.
-fn select(found: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
-    let mut wanted: Vec<SocketAddr> = Vec::with_capacity(found.len());
-    for address in found {
-        if family.admits(&address.ip()) && !wanted.contains(&address) {
-            wanted.push(address);
-        }
-    }
-    wanted
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(c) => c.to_lowercase().chain(chars).collect(),
-        None => String::new(),
-    }
-}
 
 /// Alternates the families, starting with that of the first address, and keeps
 /// the order within each (RFC 8305, section 4).
@@ -254,14 +176,7 @@ fn wait_writable(
         .map(|(socket, _)| PollFd::new(socket, PollFlags::OUT))
         .collect();
     fds.extend(interrupt.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-    let timeout = Timespec::try_from(timeout).unwrap_or(Timespec {
-        tv_sec: 3600,
-        tv_nsec: 0,
-    });
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => {}
-        Err(e) => return Err(Error::local(&e.into())),
-    }
+    poll::wait_once(&mut fds, Some(timeout)).map_err(|e| Error::local(&e))?;
     let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
     if fds.iter().skip(running.len()).any(ready) {
         return Ok(WaitOutcome::Interrupted);
@@ -277,6 +192,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
     use std::sync::Mutex;
+    use std::thread;
 
     /// An address that neither accepts nor refuses connections.
     struct Silent {
@@ -353,18 +269,6 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_a_family_are_selected_once() {
-        let all = |texts: &[&str]| -> Vec<SocketAddr> {
-            texts.iter().map(|text| text.parse().unwrap()).collect()
-        };
-        let found = all(&["127.0.0.1:1", "[::1]:1", "127.0.0.1:1", "[::1]:1"]);
-        let select = |family| select(found.clone(), family);
-        assert_eq!(select(Family::Any), all(&["127.0.0.1:1", "[::1]:1"]));
-        assert_eq!(select(Family::V4), all(&["127.0.0.1:1"]));
-        assert_eq!(select(Family::V6), all(&["[::1]:1"]));
-    }
-
-    #[test]
     fn families_alternate() {
         let all: Vec<SocketAddr> = ["[::1]:1", "[::2]:1", "1.1.1.1:1", "[::3]:1"]
             .map(|a| a.parse().unwrap())
@@ -407,21 +311,10 @@ mod tests {
         use std::os::fd::AsFd;
         let silent = Silent::new();
         let address = silent.address;
-        let (wake, end) = std::os::unix::net::UnixStream::pair().unwrap();
-        drop(end);
+        let waker = crate::Waker::new().unwrap();
+        waker.wake();
         let year = Duration::from_secs(86_400 * 365);
-        let outcome = connect_interruptible(&[address], year, Some(wake.as_fd()), |_, _| Ok(()));
+        let outcome = connect_interruptible(&[address], year, Some(waker.as_fd()), |_, _| Ok(()));
         assert!(outcome.unwrap().is_none());
-    }
-
-    #[test]
-    fn names_and_addresses_are_looked_up() {
-        let host = Host::Address("127.0.0.1".parse().unwrap());
-        assert_eq!(lookup(&host, 7, Family::Any, None).unwrap().len(), 1);
-        let error = lookup(&host, 7, Family::V6, None).unwrap_err();
-        assert_eq!(error.exit(), crate::Exit::Fault);
-        let localhost = Host::Name("localhost".to_owned());
-        let found = lookup(&localhost, 7, Family::V4, Some(Duration::from_secs(5))).unwrap();
-        assert_eq!(found, ["127.0.0.1:7".parse().unwrap()]);
     }
 }

@@ -1,0 +1,20 @@
+//! Network plumbing that several of the inetkit tools need.
+//!
+//! [`lookup()`] asks the system for the addresses of a name, and [`race`] connects to
+//! the fastest of them. Event loops wait with [`poll`] and are woken by a
+//! [`Waker`] or, through [`signal`], by a signal. [`descriptors`] raises the limit on
+//! open descriptors.
+//!
+//! Like `common`, it contains only what a second tool needs. A tool without sockets
+//! links `common` alone.
+
+pub mod descriptors;
+pub mod lookup;
+pub mod poll;
+pub mod race;
+pub mod signal;
+mod waker;
+
+pub use lookup::lookup;
+pub use race::{connect, connect_interruptible};
+pub use waker::Waker;
