@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use common::{Error, Kind, Result};
 use polling::{Event, PollMode, Poller};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Adds a descriptor to a poller.
 ///
@@ -32,24 +31,16 @@ pub(crate) fn add_to_poller(
 /// Raises the soft limit of open descriptors to `wanted` if it is lower. Fails
 /// if the hard limit is lower, too.
 pub(crate) fn raise_descriptor_limit(wanted: u64) -> Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
-    }
-    if let Some(maximum) = limit.maximum.filter(|&maximum| maximum < wanted) {
-        return Err(Error::new(
+    match net::descriptors::raise_limit(Some(wanted)) {
+        Some(maximum) if maximum < wanted => Err(Error::new(
             Kind::System,
             format!("the connections need {wanted} open files, but the limit is {maximum}"),
         )
         .hint(format!(
             "root can raise the hard limit with 'ulimit -Hn {wanted}', limits.conf or LimitNOFILE="
-        )));
+        ))),
+        _ => Ok(()),
     }
-    let new = Rlimit {
-        current: Some(wanted),
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, new).map_err(|e| Error::local(&e.into()))
 }
 
 /// Returns the kernel's smoothed round-trip time of a TCP connection and the

@@ -1,7 +1,5 @@
 //! The limit on open connections that the descriptor limit implies.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 /// Descriptors reserved for everything but connections: standard streams,
 /// signals, listeners, and descriptors that libraries open temporarily.
 const RESERVED: u64 = 24;
@@ -16,17 +14,8 @@ const UNLIMITED: usize = usize::MAX / 4;
 /// number of connections that may be open at the same time: `requested`, or as
 /// many as the descriptor limit allows.
 pub(crate) fn max_connections(requested: Option<usize>, workers: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    // A failure leaves the limit as it was.
-    let current = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    requested.unwrap_or_else(|| connections_within(current, workers))
+    let limit = net::descriptors::raise_limit(None);
+    requested.unwrap_or_else(|| connections_within(limit, workers))
 }
 
 /// Returns how many connections fit within a limit of descriptors, at least 1.
