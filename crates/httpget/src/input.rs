@@ -5,32 +5,33 @@
 //! run.
 
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use ::net::Waker;
+use ::net::poll::{self, PollFd, PollFlags};
 
 /// A reader of standard input that ends when it is cancelled.
 #[derive(Debug)]
 pub(crate) struct CancellableStdin {
     stdin: File,
-    cancelled: PipeReader,
+    cancelled: Waker,
 }
 
 /// The handle that cancels a [`CancellableStdin`].
 #[derive(Debug)]
-pub(crate) struct Canceller(Mutex<Option<PipeWriter>>);
+pub(crate) struct Canceller(Waker);
 
 impl CancellableStdin {
     /// Wraps a descriptor, and returns the reader with its handle.
     pub(crate) fn new(stdin: OwnedFd) -> io::Result<(Self, Canceller)> {
-        let (cancelled, writer) = io::pipe()?;
+        let cancelled = Waker::new()?;
+        let canceller = Canceller(cancelled.clone());
         let input = Self {
             stdin: stdin.into(),
             cancelled,
         };
-        Ok((input, Canceller(Mutex::new(Some(writer)))))
+        Ok((input, canceller))
     }
 }
 
@@ -40,7 +41,7 @@ impl Read for CancellableStdin {
             PollFd::new(&self.stdin, PollFlags::IN),
             PollFd::new(&self.cancelled, PollFlags::IN),
         ];
-        poll(&mut fds, None)?;
+        poll::wait(&mut fds, None)?;
         if !fds[1].revents().is_empty() {
             return Ok(0);
         }
@@ -51,7 +52,7 @@ impl Read for CancellableStdin {
 impl Canceller {
     /// Makes current and later reads return the end of the input.
     pub(crate) fn cancel(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.wake();
     }
 }
 

@@ -32,7 +32,6 @@ mod stats;
 mod sys;
 mod target;
 mod tracker;
-mod waker;
 
 use std::process::ExitCode;
 

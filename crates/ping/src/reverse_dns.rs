@@ -9,9 +9,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::Result;
-
-use crate::waker::Waker;
+use common::{Error, Result};
+use net::Waker;
 
 /// The maximum number of names to keep. A group may be answered from any number
 /// of addresses, and an ICMP error may come from any address.
@@ -142,7 +141,7 @@ impl Resolver {
             running: 0,
             sender,
             receiver,
-            waker: Waker::new()?,
+            waker: Waker::new().map_err(|e| Error::local(&e))?,
             look_up,
             has_timed_out: false,
         })

@@ -17,13 +17,13 @@ use std::thread;
 use common::address::Family;
 use common::operands::Operands;
 use common::{Error, Kind, Result};
+use net::Waker;
 
 use crate::lookup::{LookupPool, PendingNames, file_hint};
 use crate::operand::{self, Operand, Range, RangeAddresses};
 use crate::packet::IpVersion;
 use crate::socket;
 use crate::target::Target;
-use crate::waker::Waker;
 
 /// The maximum number of operands in a batch.
 const BATCH: usize = 256;
@@ -94,7 +94,7 @@ pub(crate) struct TargetSource {
 impl TargetSource {
     /// Starts the thread that reads the operands.
     pub(crate) fn start(operands: Operands, options: SourceOptions) -> Result<Self> {
-        let waker = Waker::new()?;
+        let waker = Waker::new().map_err(|e| Error::local(&e))?;
         let pending_names = PendingNames::default();
         let (sender, receiver) = mpsc::sync_channel(BATCHES);
         let sender = BatchSender {

@@ -3,9 +3,8 @@
 //! processed while the next line has not arrived yet.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -13,6 +12,7 @@ use std::thread;
 
 use common::operands::{Operand, Operands};
 use common::{Error, Result};
+use net::Waker;
 
 /// The maximum number of lines in a batch.
 const BATCH_LINES: usize = 256;
@@ -80,8 +80,8 @@ pub(crate) enum OperandReader {
 pub(crate) struct ThreadedReader {
     batches: Receiver<Vec<Result<Operand>>>,
     batch: VecDeque<Result<Operand>>,
-    wake_reader: UnixStream,
-    /// Set before waiting for `wake_reader`.
+    waker: Waker,
+    /// Set before waiting for `waker`.
     is_waiting: Arc<AtomicBool>,
 }
 
@@ -109,7 +109,7 @@ impl OperandReader {
     pub(crate) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Direct(_) => None,
-            Self::Threaded(reader) => Some(reader.wake_reader.as_fd()),
+            Self::Threaded(reader) => Some(reader.waker.as_fd()),
         }
     }
 }
@@ -117,11 +117,10 @@ impl OperandReader {
 impl ThreadedReader {
     fn start(mut operands: Inputs) -> io::Result<Self> {
         let (sender, batches) = sync_channel(MAX_BATCHES);
-        let (wake_reader, waker) = UnixStream::pair()?;
-        wake_reader.set_nonblocking(true)?;
-        waker.set_nonblocking(true)?;
+        let waker = Waker::new()?;
         let is_waiting = Arc::new(AtomicBool::new(false));
         let must_wake = Arc::clone(&is_waiting);
+        let wakes = waker.clone();
         thread::Builder::new()
             .name("operands".to_owned())
             .spawn(move || {
@@ -137,18 +136,17 @@ impl ThreadedReader {
                         return;
                     }
                     if must_wake.swap(false, Ordering::SeqCst) {
-                        // If the pair is full, the reader will wake up anyway.
-                        let _ = (&waker).write(&[0]);
+                        wakes.wake();
                     }
                 }
                 drop(sender);
                 // The end of the input wakes the reader, too.
-                let _ = (&waker).write(&[0]);
+                wakes.wake();
             })?;
         Ok(Self {
             batches,
             batch: VecDeque::new(),
-            wake_reader,
+            waker,
             is_waiting,
         })
     }
@@ -166,8 +164,7 @@ impl ThreadedReader {
                 }
                 // Checks once more, now that the thread will wake it.
                 Err(TryRecvError::Empty) => {
-                    let mut bytes = [0; 64];
-                    while matches!((&self.wake_reader).read(&mut bytes), Ok(n) if n > 0) {}
+                    self.waker.reset();
                     self.is_waiting.store(true, Ordering::SeqCst);
                 }
             }
@@ -178,6 +175,8 @@ impl ThreadedReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
     use rustix::event::{PollFd, PollFlags, poll};
 
     #[test]

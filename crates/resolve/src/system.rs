@@ -6,10 +6,9 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,7 +18,8 @@ use common::address::Family;
 use common::{Error, Kind, Result};
 use dns_lookup::{AddrInfoHints, getaddrinfo};
 use domain::base::iana::{OptRcode, Rtype};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use net::Waker;
+use net::poll::{self, PollFd, PollFlags};
 
 use crate::answer::Status;
 use crate::backend::Backend;
@@ -81,7 +81,6 @@ type SystemAnswer = Result<Vec<DisplayRecord>, (Status, Option<Failure>)>;
 #[derive(Debug)]
 pub(crate) struct SystemResolver {
     shared: Arc<Shared>,
-    wake_reader: UnixStream,
     timeout: Duration,
     threads: usize,
     /// Threads that are blocked in libc beyond their deadline.
@@ -96,9 +95,9 @@ struct Shared {
     queue: Mutex<WorkQueue>,
     has_work: Condvar,
     finished: Mutex<Vec<(u64, Lookup)>>,
-    /// Set before waiting for a byte from `waker`.
+    /// Set before waiting for `waker`.
     is_waiting: AtomicBool,
-    waker: UnixStream,
+    waker: Waker,
 }
 
 #[derive(Debug, Default)]
@@ -130,22 +129,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl SystemResolver {
     /// Creates a resolver without threads; they start with the lookups.
     pub(crate) fn new(timeout: Duration) -> Result<Self> {
-        let pair = || -> io::Result<(UnixStream, UnixStream)> {
-            let (wake_reader, waker) = UnixStream::pair()?;
-            wake_reader.set_nonblocking(true)?;
-            waker.set_nonblocking(true)?;
-            Ok((wake_reader, waker))
-        };
-        let (wake_reader, waker) = pair().map_err(|e| Error::local(&e))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 queue: Mutex::default(),
                 has_work: Condvar::new(),
                 finished: Mutex::default(),
                 is_waiting: AtomicBool::new(false),
-                waker,
+                waker: Waker::new().map_err(|e| Error::local(&e))?,
             }),
-            wake_reader,
             timeout,
             threads: 0,
             abandoned: 0,
@@ -272,18 +263,13 @@ impl Backend for SystemResolver {
             before_wait()?;
             let wake_at = deadline.into_iter().chain(until).min();
             let timeout = wake_at.map(|at| at.saturating_duration_since(Instant::now()));
-            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-            let mut fds = vec![PollFd::new(&self.wake_reader, PollFlags::IN)];
+            let mut fds = vec![PollFd::new(&self.shared.waker, PollFlags::IN)];
             fds.extend(extra_fd.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            match poll(&mut fds, timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(Error::local(&e.into())),
-            }
+            poll::wait_once(&mut fds, timeout).map_err(|e| Error::local(&e))?;
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             drop(fds);
             if ready[0] {
-                let mut bytes = [0; 64];
-                while matches!(self.wake_reader.read(&mut bytes), Ok(n) if n > 0) {}
+                self.shared.waker.reset();
             }
             if ready.get(1) == Some(&true) || until.is_some_and(|at| at <= Instant::now()) {
                 return Ok(());
@@ -345,8 +331,7 @@ fn run_worker(shared: &Shared) {
         lookup.tries = 1;
         lock(&shared.finished).push((token, lookup));
         if shared.is_waiting.swap(false, Ordering::SeqCst) {
-            // If the pair is full, the reader will wake up anyway.
-            let _ = (&shared.waker).write(&[0]);
+            shared.waker.wake();
         }
     }
 }

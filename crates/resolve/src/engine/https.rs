@@ -1,11 +1,10 @@
 //! DNS over HTTPS (RFC 8484).
 //!
 //! The HTTP client blocks, so a few threads share one client. They return answers
-//! over a channel and wake the engine with a byte on a socket pair.
+//! over a channel and wake the engine.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::Kind;
+use net::Waker;
 use ureq::Agent;
 
 use super::failure::{self, ServerFailure};
@@ -48,8 +48,7 @@ pub(crate) struct HttpsClient {
     results: mpsc::Receiver<HttpsResult>,
     /// The other end of `results`, for new threads.
     result_sender: mpsc::Sender<HttpsResult>,
-    wake_reader: UnixStream,
-    waker: Arc<UnixStream>,
+    waker: Waker,
     agent: Agent,
     url: Arc<str>,
     get: bool,
@@ -61,9 +60,6 @@ impl HttpsClient {
     pub(crate) fn new(url: &str, get: bool, trust: &tls::Trust) -> io::Result<Self> {
         let (requests, queue) = mpsc::channel();
         let (result_sender, results) = mpsc::channel();
-        let (wake_reader, waker) = UnixStream::pair()?;
-        wake_reader.set_nonblocking(true)?;
-        waker.set_nonblocking(true)?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .https_only(true)
@@ -79,8 +75,7 @@ impl HttpsClient {
             queue: Arc::new(Mutex::new(queue)),
             results,
             result_sender,
-            wake_reader,
-            waker: Arc::new(waker),
+            waker: Waker::new()?,
             agent,
             url: url.into(),
             get,
@@ -113,9 +108,8 @@ impl HttpsClient {
     pub(crate) fn receive(&mut self) -> Option<HttpsResult> {
         let result = self.results.try_recv().ok();
         if result.is_none() {
-            let mut bytes = [0; 64];
-            while matches!(self.wake_reader.read(&mut bytes), Ok(n) if n > 0) {}
-            // A result may have arrived before its wake-up was read.
+            self.waker.reset();
+            // A result may have arrived before the reset.
             return self.results.try_recv().ok();
         }
         result
@@ -123,7 +117,7 @@ impl HttpsClient {
 
     fn spawn(&mut self) -> io::Result<()> {
         let queue = Arc::clone(&self.queue);
-        let (sender, waker) = (self.result_sender.clone(), Arc::clone(&self.waker));
+        let (sender, waker) = (self.result_sender.clone(), self.waker.clone());
         let (agent, url, get) = (self.agent.clone(), Arc::clone(&self.url), self.get);
         thread::Builder::new()
             .name("https".to_owned())
@@ -135,8 +129,7 @@ impl HttpsClient {
                     if sender.send((request.token, answer)).is_err() {
                         return;
                     }
-                    // If the pair is full, the reader will wake up anyway.
-                    let _ = (&*waker).write(&[0]);
+                    waker.wake();
                 }
             })?;
         self.threads += 1;
@@ -146,7 +139,7 @@ impl HttpsClient {
 
 impl AsFd for HttpsClient {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wake_reader.as_fd()
+        self.waker.as_fd()
     }
 }
 

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use common::{Error, Result};
 use domain::base::iana::Rtype;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use net::poll::{self, PollFd, PollFlags};
 
 use self::pending::{InFlightQuery, PendingLookup, SentVia};
 use self::udp::QueryIds;
@@ -309,7 +309,6 @@ impl Engine {
         let timer = self.timers.peek().map(|Reverse((at, _, _))| *at);
         let until = earliest(timer, until);
         let timeout = until.map(|at| at.saturating_duration_since(now));
-        let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
         let mut sources = Vec::new();
         let mut fds = Vec::new();
         for (index, upstream) in self.upstreams.iter().enumerate() {
@@ -336,10 +335,7 @@ impl Engine {
         if fds.is_empty() && timeout.is_none() {
             return Ok(());
         }
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(Error::local(&e.into())),
-        }
+        poll::wait_once(&mut fds, timeout).map_err(|e| Error::local(&e))?;
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         let now = Instant::now();

@@ -91,13 +91,10 @@ impl EventPoller {
     /// with a resolution of nanoseconds.
     #[cfg(target_os = "linux")]
     pub(crate) fn wait_exactly(&mut self, timeout: Duration) -> Result<usize> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        use net::poll::{self, PollFd, PollFlags};
         let mut queue = [PollFd::new(&self.poller, PollFlags::IN)];
-        let timeout = Timespec::try_from(timeout).ok();
-        match poll(&mut queue, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => self.wait(Duration::ZERO),
-            Err(e) => Err(Error::local(&e.into())),
-        }
+        poll::wait_once(&mut queue, Some(timeout)).map_err(|e| Error::local(&e))?;
+        self.wait(Duration::ZERO)
     }
 
     /// Waits like [`Self::wait`], which is exact on other systems.

@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use net::Waker;
 use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
 use super::{Interest, MAX_EVENTS, WAKER};
@@ -18,8 +19,7 @@ const MAX_WAIT: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
-    /// The eventfd that [`Poller::wake`] writes to.
-    waker: OwnedFd,
+    waker: Waker,
 }
 
 impl Poller {
@@ -27,7 +27,7 @@ impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let poller = Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
-            waker: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            waker: Waker::new()?,
         };
         poller.register(poller.waker.as_fd(), WAKER, Interest::Read)?;
         Ok(poller)
@@ -77,19 +77,19 @@ impl Poller {
         }
         let waker = WAKER as u64;
         if events.0.iter().any(|event| event.data.u64() == waker) {
-            // One read resets the eventfd, however often it was written to.
-            let _ = rustix::io::read(&self.waker, &mut [0; 8]);
+            self.waker.reset();
         }
         Ok(())
     }
 
     /// Ends the current wait, or the next one if none is in progress.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "the portable poller may fail to wake"
+    )]
     pub(crate) fn wake(&self) -> io::Result<()> {
-        match rustix::io::write(&self.waker, &1_u64.to_ne_bytes()) {
-            // EAGAIN: the counter is at its maximum, so a wake-up is pending.
-            Ok(_) | Err(Errno::AGAIN) => Ok(()),
-            Err(e) => Err(e.into()),
-        }
+        self.waker.wake();
+        Ok(())
     }
 }
 
