@@ -35,6 +35,28 @@ fn values_are_found_over_tls() {
     assert!(queries.iter().all(|q| q.query.bytes.len() == 128));
 }
 
+/// A certificate of `--cacert` is trusted as it is, even one that may not be that of a
+/// server.
+#[test]
+fn a_named_certificate_is_trusted_as_it_is() {
+    for leaf in [Leaf::SelfSigned, Leaf::SelfSignedAuthority, Leaf::Authority] {
+        let (tls, file) = Authority::new().server().saved_leaf(leaf);
+        let server = DnsServer::with_tls(zone(), tls, |_, _| Behaviour::Answer);
+        let ask = |server: String| {
+            resolve()
+                .arg(server)
+                .args(["--cacert", file.to_str().unwrap(), "-t", "A", "host.test"])
+                .run()
+        };
+        let addr = server.tls_addr();
+        let out = ask(format!("@tls://{addr}"));
+        out.code(0).stdout("192.0.2.1\n").stderr("");
+        // Its name must still be valid.
+        let out = ask(format!("@tls://{addr}#wrong.test"));
+        out.code(3).stdout("").stderr_contains("wrong.test");
+    }
+}
+
 #[test]
 fn certificates_are_verified_and_nothing_falls_back() {
     const EXPECT: &str = "the certificate is not valid for 127.0.0.1, only for wrong.test; \

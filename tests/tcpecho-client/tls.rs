@@ -226,6 +226,25 @@ fn tls_1_2_is_supported() {
         .stdout("hello");
 }
 
+/// A certificate of `--cacert` is trusted as it is, even one that may not be that of a
+/// server.
+#[test]
+fn a_named_certificate_is_trusted_as_it_is() {
+    for leaf in [Leaf::SelfSigned, Leaf::SelfSignedAuthority, Leaf::Authority] {
+        let (tls, file) = Authority::new().server().saved_leaf(leaf);
+        let peer = TcpPeer::echo_tls(&tls);
+        let trust = ["--tls", "--cacert", file.to_str().unwrap(), "hello"];
+        let out = client_to(&peer).args(trust).run();
+        out.code(0).stdout("hello").stderr("");
+        // Its name must still be valid.
+        let out = client_to(&peer)
+            .args(trust)
+            .args(["--server-name", "wrong.test"])
+            .run();
+        out.code(3).stdout("").stderr_contains("wrong.test");
+    }
+}
+
 #[test]
 fn invalid_certificates_are_refused() {
     let authority = Authority::new();

@@ -30,8 +30,6 @@ pub mod schema;
 pub mod size;
 pub mod text;
 pub mod time;
-#[cfg(feature = "tls")]
-pub mod tls;
 pub mod zone;
 
 pub use app::Io;

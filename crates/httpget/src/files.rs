@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use common::{Error, Kind, Result};
@@ -24,21 +24,6 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
             .with_subject(path.display().to_string()));
     }
     Ok(bytes)
-}
-
-/// Refuses a file that [`read`] would find too long, before another reader opens
-/// it.
-pub(crate) fn check_size(path: &Path) -> Result<()> {
-    let meta = std::fs::metadata(path)
-        .map_err(|e| Error::local(&e).with_subject(path.display().to_string()))?;
-    if meta.len() > LENGTH_MAX || meta.file_type().is_char_device() {
-        return Err(too_long(path));
-    }
-    Ok(())
-}
-
-fn too_long(path: &Path) -> Error {
-    Error::new(Kind::Input, "is longer than 16 MiB").with_subject(path.display().to_string())
 }
 
 /// Reads a whole file as UTF-8.

@@ -2,21 +2,20 @@
 //! against the system's certificate authorities or those of `--cacert`.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::tls::Remedy;
-use common::{Error, Kind, Result};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use common::Result;
+use net::tls::{Remedy, Verifier};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 /// The reason why this build cannot use TLS; `None`, because it can.
 pub(crate) const MISSING: Option<&str> = None;
 
-/// The trusted certificate authorities, in DER.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Trust(Vec<CertificateDer<'static>>);
+/// The certificates that connections trust.
+pub(crate) use net::tls::Roots as Trust;
 
 /// The configuration that connections share.
 pub(crate) type Config = ClientConfig;
@@ -24,29 +23,17 @@ pub(crate) type Config = ClientConfig;
 /// The TLS state of one connection, without its socket.
 pub(crate) type Session = ClientConnection;
 
-/// Reads the certificate authorities of a PEM file, or the system's.
+/// Reads the certificates of a PEM file, or those of the system.
 pub(crate) fn trust(file: Option<&Path>) -> Result<Trust> {
-    let Some(path) = file else {
-        let found = rustls_native_certs::load_native_certs();
-        if found.certs.is_empty() {
-            return Err(common::tls::no_authorities().hint("use --cacert FILE"));
-        }
-        return Ok(Trust(found.certs));
-    };
-    common::tls::certificates(path).map(Trust)
+    let files: Vec<PathBuf> = file.map(Path::to_owned).into_iter().collect();
+    Trust::load(&files, None)
 }
 
 /// Creates the configuration for DNS over TLS.
 pub(crate) fn for_tls(trust: &Trust) -> Result<Arc<Config>> {
-    let mut roots = RootCertStore::empty();
-    // Ignores certificates in unsupported formats.
-    roots.add_parsable_certificates(trust.0.iter().cloned());
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(Kind::System, sentence(&e)))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut config = config;
+    let verifier = Verifier::new(trust.clone())?;
+    let mut config =
+        net::tls::client_config(verifier, rustls::DEFAULT_VERSIONS)?.with_no_client_auth();
     config.alpn_protocols = vec![b"dot".to_vec()];
     Ok(Arc::new(config))
 }
@@ -70,28 +57,24 @@ pub(crate) fn is_server_name(name: &str) -> bool {
 /// Creates the configuration of the HTTP client.
 pub(crate) fn for_https(trust: &Trust) -> TlsConfig {
     let roots = trust
-        .0
+        .authorities()
         .iter()
         .map(|c| Certificate::from_der(c.as_ref()).to_owned());
     TlsConfig::builder()
         .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(provider())
+        .unversioned_rustls_crypto_provider(net::tls::provider())
         .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
         .build()
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
 /// Describes the TLS error inside an I/O error, if there is one.
 pub(crate) fn cause(error: &io::Error) -> Option<String> {
-    common::tls::cause(error).map(sentence)
+    net::tls::cause(error).map(sentence)
 }
 
 /// Describes a TLS error for users, with a hint.
 pub(crate) fn sentence(error: &rustls::Error) -> String {
-    let explained = common::tls::explain(error);
+    let explained = net::tls::explain(error);
     let hint = match explained.remedy {
         Some(Remedy::TrustAuthority) => "; use --cacert FILE to trust another authority",
         Some(Remedy::ExpectName) => "; use @tls://IP#NAME to expect another name",

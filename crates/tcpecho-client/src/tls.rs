@@ -10,14 +10,10 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::tls::{Explanation, Remedy, cause, explain};
 use common::{Error, Kind, Result};
+use net::tls::{Explanation, Remedy, Roots, Verifier, cause, explain};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-
-use no_verification::NoVerification;
-
-mod no_verification;
+use rustls::{ClientConfig, ClientConnection};
 
 /// The number of reads from the socket after which the caller continues even
 /// if no record contained bytes for it.
@@ -46,21 +42,13 @@ impl TlsConnector {
     pub(crate) fn new(options: &TlsOptions) -> Result<Self> {
         let name = ServerName::try_from(options.server_name.clone())
             .map_err(|_| Error::input(&options.server_name, "not a valid name in a certificate"))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let algorithms = provider.signature_verification_algorithms;
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| Error::new(Kind::System, e.to_string()))?;
-        let mut config = if options.insecure {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(NoVerification(algorithms)))
-                .with_no_client_auth()
+        let verifier = if options.insecure {
+            Verifier::insecure()
         } else {
-            builder
-                .with_root_certificates(trusted_roots(options)?)
-                .with_no_client_auth()
+            Verifier::new(Roots::load(options.cacert.as_slice(), None)?)?
         };
+        let mut config =
+            net::tls::client_config(verifier, rustls::DEFAULT_VERSIONS)?.with_no_client_auth();
         // Every connection makes a full handshake, so that their times can be
         // compared.
         config.resumption = rustls::client::Resumption::disabled();
@@ -69,25 +57,6 @@ impl TlsConnector {
             name,
         })
     }
-}
-
-/// Reads the CA certificates of `--cacert`, or of the system.
-fn trusted_roots(options: &TlsOptions) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = &options.cacert else {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            return Err(common::tls::no_authorities().hint("specify them with --cacert FILE"));
-        }
-        return Ok(roots);
-    };
-    for certificate in common::tls::certificates(path)? {
-        roots.add(certificate).map_err(|e| {
-            Error::new(Kind::Input, explain(&e).sentence).with_subject(path.display().to_string())
-        })?;
-    }
-    Ok(roots)
 }
 
 /// A TLS connection, in non-blocking mode.

@@ -10,8 +10,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::tls::explain;
 use common::{Error, Kind, Result};
+use net::tls::explain;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 use rustls::pki_types::PrivateKeyDer;
@@ -30,7 +30,7 @@ pub(crate) type TlsConfig = Arc<ServerConfig>;
 /// Loads a certificate chain and its private key from PEM files.
 pub(crate) fn load_config(cert: &Path, key: &Path) -> Result<TlsConfig> {
     let invalid = |why: &str| Error::input(key.display().to_string(), why);
-    let chain = common::tls::certificates(cert)?;
+    let chain = net::tls::certificates(cert)?;
     let pem =
         fs::read(key).map_err(|e| Error::local(&e).with_subject(key.display().to_string()))?;
     let private_key = PrivateKeyDer::from_pem_slice(&pem)

@@ -13,6 +13,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, date_time_ymd,
 };
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -35,6 +36,8 @@ pub enum Leaf {
     Client,
     /// For the right names, but marked as an authority (CA:TRUE).
     Authority,
+    /// For the right names, self-signed and marked as an authority.
+    SelfSignedAuthority,
 }
 
 /// A certificate authority with a directory for its files.
@@ -93,6 +96,7 @@ impl Authority {
         Tls {
             authority: Arc::clone(self),
             leaf: Leaf::Good,
+            files: None,
             client_auth: false,
             versions: rustls::ALL_VERSIONS.to_vec(),
             alpn: Vec::new(),
@@ -120,11 +124,13 @@ impl Authority {
                 params.not_after = date_time_ymd(2001, 1, 1);
             }
             Leaf::NotYetValid => params.not_before = date_time_ymd(4000, 1, 1),
-            Leaf::Authority => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
+            Leaf::Authority | Leaf::SelfSignedAuthority => {
+                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            }
             _ => {}
         }
         let key = KeyPair::generate().expect("generate a key");
-        let certificate = if leaf == Leaf::SelfSigned {
+        let certificate = if matches!(leaf, Leaf::SelfSigned | Leaf::SelfSignedAuthority) {
             params.self_signed(&key)
         } else {
             params.signed_by(&key, &self.issuer)
@@ -139,6 +145,8 @@ impl Authority {
 pub struct Tls {
     authority: Arc<Authority>,
     leaf: Leaf,
+    /// The certificate and key to present instead of new ones.
+    files: Option<(PathBuf, PathBuf)>,
     client_auth: bool,
     versions: Vec<&'static rustls::SupportedProtocolVersion>,
     alpn: Vec<Vec<u8>>,
@@ -149,6 +157,14 @@ impl Tls {
     pub fn leaf(mut self, leaf: Leaf) -> Self {
         self.leaf = leaf;
         self
+    }
+
+    /// Sets the certificate to present, and returns the PEM file that contains it.
+    pub fn saved_leaf(mut self, leaf: Leaf) -> (Self, PathBuf) {
+        let files = self.authority.files(leaf);
+        let certificate = files.0.clone();
+        self.files = Some(files);
+        (self, certificate)
     }
 
     /// Requires a client certificate of the same authority.
@@ -193,9 +209,17 @@ impl Tls {
         } else {
             builder.with_no_client_auth()
         };
-        let (certificate, key) = self.authority.issue(self.leaf);
-        let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone(), root];
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let (certificate, key) = if let Some((certificate, key)) = &self.files {
+            (
+                CertificateDer::from_pem_file(certificate).expect("read the certificate"),
+                PrivateKeyDer::from_pem_file(key).expect("read the key"),
+            )
+        } else {
+            let (certificate, key) = self.authority.issue(self.leaf);
+            let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+            (certificate.der().clone(), key)
+        };
+        let chain: Vec<CertificateDer<'static>> = vec![certificate, root];
         let mut config = builder
             .with_single_cert(chain, key)
             .expect("use a matching key");

@@ -3,6 +3,8 @@
 //! Like browsers, one lenient parser reads all formats: it looks for a time, a day, a
 //! month and a year in any order.
 
+use common::time::{civil_from_days, days_from_civil};
+
 /// Seconds since 1970-01-01T00:00:00Z, negative before.
 pub type Seconds = i64;
 
@@ -10,31 +12,6 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-
-/// Returns the number of days from 1970-01-01 to a date of the Gregorian calendar.
-pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
-    // Years that start in March have the leap day at their end.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let month = (i64::from(month) + 9) % 12;
-    let of_year = (153 * month + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// Returns year, month and day of a number of days since 1970-01-01.
-pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    (year, month as u32, day as u32)
-}
 
 /// Parses a date; `None` if one of its parts is missing or impossible.
 pub fn parse(text: &str) -> Option<Seconds> {

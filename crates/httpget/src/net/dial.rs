@@ -13,7 +13,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::exchange::{self, ConnectionInfo, Peer};
 use super::stream::{SocketStream, Stream};
-use super::tls::{TlsConnector, TlsInfo};
+use super::tls::TlsConnector;
+use super::tls_info::TlsInfo;
 use super::tunnel::{self, TunnelTarget};
 use crate::policy::proxy::{Protocol, Proxy};
 use crate::policy::request_url;

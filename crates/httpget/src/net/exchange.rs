@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::Error;
+use rustls::pki_types::CertificateDer;
 
 use super::Request;
 use super::abort::AbortHandle;
-use super::tls::TlsInfo;
+use super::tls_info::TlsInfo;
 use crate::http::head::Head;
 use crate::policy::proxy::Proxy;
 
@@ -87,6 +88,12 @@ thread_local! {
     /// The deadline of all reads and writes of this thread. The timeouts of ureq
     /// apply to one call of the transport, which may read many times.
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Records the certificates that the peer presents, also if they are refused.
+pub(super) fn record_chain(chain: &[&CertificateDer<'_>]) {
+    let info = Arc::new(TlsInfo::of_chain(chain));
+    with_current(|exchange| exchange.presented_chain = Some(info));
 }
 
 /// Sets the deadline of all further reads and writes of this thread.

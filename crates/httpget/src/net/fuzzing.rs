@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use ureq::unversioned::transport::time::Duration as Timeout;
 use ureq::unversioned::transport::{NextTimeout, Transport};
 
+use super::Request;
 use super::exchange::{self, ConnectionInfo};
 use super::stream::{Pending, ShutdownHandle, Stream};
 use super::transport::UreqTransport;
 use super::tunnel::{self, TunnelTarget};
-use super::{Request, x509};
 use crate::http::head;
 use crate::policy::proxy;
 
@@ -73,7 +73,7 @@ impl Stream for ScriptedPeer {
 /// Parses a certificate. The public key must be part of it, and the separators of
 /// a distinguished name must not appear unescaped in its values.
 pub fn certificate(der: &[u8]) {
-    let Some(certificate) = x509::parse(der) else {
+    let Some(certificate) = ::net::tls::x509::parse(der) else {
         return;
     };
     let key = &certificate.public_key;

@@ -12,10 +12,9 @@ mod exchange;
 pub(crate) mod fuzzing;
 mod stream;
 mod tls;
+mod tls_info;
 mod transport;
 mod tunnel;
-mod verify;
-mod x509;
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};

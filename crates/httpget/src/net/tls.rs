@@ -2,23 +2,18 @@
 //! properties of a session. The files are read and the authorities loaded for
 //! the first https connection, so that other transfers are not slowed down.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use common::tls::{self, Remedy};
+use ::net::tls::{self, Remedy, Roots, Verifier, x509};
 use common::{Error, Kind, Result};
-use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore,
-    SupportedProtocolVersion, version,
-};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, SupportedProtocolVersion, version};
 
+use super::exchange;
 use super::stream::{Stream, TlsStream};
-use super::verify::Verifier;
-use super::x509::{self, Certificate};
+use super::tls_info::TlsInfo;
 use crate::files;
 use crate::policy::pin::Pin;
 
@@ -40,20 +35,6 @@ pub(crate) struct TlsOptions {
     pub(crate) no_tls13: bool,
     /// The accepted public keys of the server; empty to accept any.
     pub(crate) pins: Vec<Pin>,
-}
-
-/// The properties of a TLS session, or of a failed handshake.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TlsInfo {
-    /// The version, such as `TLSv1.3`; `None` if the handshake failed.
-    pub(crate) version: Option<&'static str>,
-    /// The cipher suite by its IANA name, such as `TLS_AES_256_GCM_SHA384`; `None`
-    /// if the handshake failed.
-    pub(crate) cipher: Option<String>,
-    /// The certificates that could be parsed, starting with the server's own.
-    pub(crate) chain: Vec<Certificate>,
-    /// Whether the certificate was verified.
-    pub(crate) verified: bool,
 }
 
 /// Performs TLS handshakes with the options of the user.
@@ -98,7 +79,7 @@ impl TlsConnector {
                 },
             }
         })?;
-        let info = tls_info(stream.session(), !self.options.insecure);
+        let info = TlsInfo::new(stream.session(), !self.options.insecure);
         let presented = stream.session().peer_certificates().unwrap_or_default();
         if !self.options.pins.is_empty() && !is_pinned(presented, &self.options.pins) {
             return Err(Error::new(
@@ -117,23 +98,6 @@ fn is_pinned(presented: &[CertificateDer<'_>], pins: &[Pin]) -> bool {
         .first()
         .and_then(|leaf| x509::parse(leaf))
         .is_some_and(|leaf| pins.iter().any(|pin| pin.matches(&leaf.public_key)))
-}
-
-fn tls_info(session: &ClientConnection, verified: bool) -> TlsInfo {
-    let chain = session.peer_certificates().unwrap_or_default();
-    TlsInfo {
-        version: Some(match session.protocol_version() {
-            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            _ => "TLS",
-        }),
-        cipher: session
-            .negotiated_cipher_suite()
-            // rustls names the suites of TLS 1.3 with another prefix than IANA.
-            .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")),
-        chain: chain.iter().map_while(|der| x509::parse(der)).collect(),
-        verified,
-    }
 }
 
 /// Converts an error of rustls, and adds a hint if there is a remedy.
@@ -159,7 +123,6 @@ pub(crate) fn tls_error(error: &rustls::Error) -> Error {
 }
 
 fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
-    let provider = Arc::new(ring::default_provider());
     let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
     if !options.no_tls13 {
         versions.push(&version::TLS13);
@@ -167,18 +130,16 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     if !options.no_tls12 {
         versions.push(&version::TLS12);
     }
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&versions)
-        .map_err(|e| Error::usage(format!("no TLS version is enabled: {e}")))?;
+    if versions.is_empty() {
+        return Err(Error::usage("no TLS version is enabled"));
+    }
     let verifier = if options.insecure {
-        Verifier::insecure(&provider)
+        Verifier::insecure()
     } else {
-        let (authorities, explicit) = trusted_roots(options)?;
-        Verifier::new(&provider, authorities, explicit).map_err(|e| Error::new(Kind::System, e))?
+        Verifier::new(Roots::load(&options.ca_files, options.ca_dir.as_deref())?)?
     };
-    let builder = builder
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
+    let verifier = verifier.with_observer(exchange::record_chain);
+    let builder = tls::client_config(verifier, &versions)?;
     let mut config = match &options.certificate {
         None => builder.with_no_client_auth(),
         Some(path) => {
@@ -197,75 +158,10 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Returns the trusted authorities, and the certificates of `--cacert`.
-fn trusted_roots(options: &TlsOptions) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
-    let mut store = RootCertStore::empty();
-    let mut explicit = Vec::new();
-    let mut files = options.ca_files.clone();
-    if let Some(dir) = &options.ca_dir {
-        let entries = std::fs::read_dir(dir).map_err(|e| file_error(&e, dir))?;
-        for entry in entries {
-            let path = entry.map_err(|e| file_error(&e, dir))?.path();
-            if path.is_file() {
-                files.push(path);
-            }
-        }
-    }
-    for file in &files {
-        let is_explicit = options.ca_files.contains(file);
-        let certificates = match read_certificates(file) {
-            Ok(certificates) => certificates,
-            // A directory may also contain other files.
-            Err(error) if error.kind() == Kind::Input && !is_explicit => continue,
-            Err(error) => return Err(error),
-        };
-        if is_explicit {
-            explicit.extend(certificates.iter().cloned());
-        }
-        for certificate in certificates {
-            // A named file must be usable; other files may contain certificates
-            // that are not.
-            if let Err(e) = store.add(certificate)
-                && is_explicit
-            {
-                return Err(
-                    Error::new(Kind::System, format!("unusable certificate: {e}"))
-                        .with_subject(file.display().to_string()),
-                );
-            }
-        }
-    }
-    if options.ca_files.is_empty() && options.ca_dir.is_none() {
-        let native = rustls_native_certs::load_native_certs();
-        store.add_parsable_certificates(native.certs);
-        if store.is_empty() {
-            let why = native.errors.first().map(ToString::to_string);
-            return Err(Error::new(
-                Kind::System,
-                format!(
-                    "the system has no trusted certificate authorities{}",
-                    why.map(|why| format!(" ({why})")).unwrap_or_default()
-                ),
-            )
-            .hint("install ca-certificates, or use --cacert FILE"));
-        }
-    }
-    Ok((store, explicit))
-}
-
-fn file_error(error: &std::io::Error, path: &Path) -> Error {
-    Error::local(error).with_subject(path.display().to_string())
-}
-
-fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    files::check_size(file)?;
-    tls::certificates(file)
-}
-
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn read_identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
-    let chain = read_certificates(certificate)?;
+    let chain = tls::certificates(certificate)?;
     let file = key.unwrap_or(certificate);
     let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
@@ -277,17 +173,6 @@ fn read_identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
         .hint("use --key FILE if the key is in another file")
     })?;
     Ok((chain, key))
-}
-
-impl fmt::Display for TlsInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.version.unwrap_or("TLS");
-        write!(
-            f,
-            "{version} {}",
-            self.cipher.as_deref().unwrap_or("failed")
-        )
-    }
 }
 
 #[cfg(test)]

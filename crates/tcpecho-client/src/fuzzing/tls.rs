@@ -32,7 +32,7 @@ impl Settings {
             insecure: false,
             server_name: "localhost".to_owned(),
         };
-        let chain = common::tls::certificates(cert).expect("read the certificate");
+        let chain = net::tls::certificates(cert).expect("read the certificate");
         let key = PrivateKeyDer::from_pem_file(key).expect("read the key");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let server = ServerConfig::builder_with_provider(provider)

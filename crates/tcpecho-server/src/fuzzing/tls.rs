@@ -25,7 +25,7 @@ impl Settings {
     /// that trusts it. Both files are PEM.
     pub fn new(cert: &Path, key: &Path) -> Self {
         let mut roots = RootCertStore::empty();
-        for certificate in common::tls::certificates(cert).expect("read the certificate") {
+        for certificate in net::tls::certificates(cert).expect("read the certificate") {
             roots.add(certificate).expect("add the certificate");
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -113,7 +113,9 @@ fn an_answer_counts_after_a_failed_write() {
 #[test]
 fn a_handshake_does_not_wait_until_the_socket_is_writable() {
     let (listener, address) = listener();
-    let config = crate::tls::for_tls(&crate::tls::Trust::default()).unwrap();
+    let authority = testkit::tls::Authority::new();
+    let trust = crate::tls::trust(Some(&authority.ca_file())).unwrap();
+    let config = crate::tls::for_tls(&trust).unwrap();
     let session = crate::tls::session(&config, "localhost").unwrap();
     let mut ids = QueryIds::new();
     let mut stream = Stream::open(address, Some(Box::new(session)), usize::MAX).unwrap();

@@ -1,22 +1,28 @@
 //! The fields of a certificate that are reported: subject, issuer, validity,
-//! names, and the public key for pinning (RFC 5280). rustls has parsed and judged
-//! the certificate already; this reader only extracts fields, and returns `None`
-//! if it does not understand one.
+//! names, and the public key (RFC 5280). rustls judges the certificate; this reader
+//! only extracts fields, and returns `None` if it does not understand one. A library
+//! such as x509-parser would add four crates to each tool for these five fields.
 
-use crate::http::date::{self, Seconds};
+use common::time::days_from_civil;
+
+/// Seconds since 1970-01-01T00:00:00Z, negative before.
+pub type Seconds = i64;
 
 /// The fields of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Certificate {
+pub struct Certificate {
     /// The distinguished name, its most specific part first, as in `CN=a, O=b`.
-    pub(crate) subject: String,
-    pub(crate) issuer: String,
-    pub(crate) not_before: Seconds,
-    pub(crate) not_after: Seconds,
+    pub subject: String,
+    /// The distinguished name of the authority that signed it.
+    pub issuer: String,
+    /// The first second in which it is valid.
+    pub not_before: Seconds,
+    /// The last second in which it is valid.
+    pub not_after: Seconds,
     /// The SubjectPublicKeyInfo in DER.
-    pub(crate) public_key: Vec<u8>,
+    pub public_key: Vec<u8>,
     /// The DNS names and addresses of subjectAltName.
-    pub(crate) names: Vec<String>,
+    pub names: Vec<String>,
 }
 
 /// A public key, in the form that signatures are verified with.
@@ -99,7 +105,7 @@ fn expect_tag(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
 }
 
 /// Parses a certificate in DER.
-pub(crate) fn parse(der: &[u8]) -> Option<Certificate> {
+pub fn parse(der: &[u8]) -> Option<Certificate> {
     let (certificate, _) = expect_tag(der, SEQUENCE)?;
     let (tbs, _) = expect_tag(certificate.content, SEQUENCE)?;
     let mut rest = tbs.content;
@@ -297,7 +303,7 @@ fn parse_time(element: &Element<'_>) -> Option<Seconds> {
         _ => return None,
     };
     let part = |at: usize| rest[at..at + 2].parse::<u32>().ok();
-    let day = date::days_from_civil(year, part(0)?, part(2)?);
+    let day = days_from_civil(year, part(0)?, part(2)?);
     let seconds = part(4)? * 3600 + part(6)? * 60 + part(8)?;
     Some(day * 86_400 + Seconds::from(seconds))
 }
@@ -318,7 +324,7 @@ mod tests {
         };
         let parsed = parse(&der).unwrap();
         assert!(parsed.issuer.contains("inetkit test CA"), "{parsed:?}");
-        assert_eq!(date::rfc3339(parsed.not_after), "4096-01-01T00:00:00Z");
+        assert_eq!(parsed.not_after, days_from_civil(4096, 1, 1) * 86_400);
         assert!(parsed.not_before < parsed.not_after);
         assert!(parsed.public_key.starts_with(&[SEQUENCE]));
         assert_eq!(parsed.names, ["localhost", "127.0.0.1", "::1"]);

@@ -1,4 +1,4 @@
-//! Tests of the messages for TLS errors and of PEM files.
+//! Tests of the messages for TLS errors.
 
 use super::*;
 use rustls::pki_types::{ServerName, UnixTime};
@@ -191,30 +191,4 @@ fn remedies_follow_the_fault() {
         }),
         Some(Remedy::NoTls)
     );
-}
-
-#[test]
-fn a_pem_file_without_a_certificate_is_invalid_input() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("ca.pem");
-    let subject = path.display().to_string();
-    let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-    let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
-    for (content, message) in [
-        ("", "the file contains no PEM certificate"),
-        (key, "the file contains no PEM certificate"),
-        (cut, "the file is not valid PEM"),
-    ] {
-        std::fs::write(&path, content).unwrap();
-        let error = certificates(&path).unwrap_err();
-        assert_eq!(error.kind(), Kind::Input);
-        assert_eq!(error.to_string(), format!("{subject}: {message}"));
-    }
-    let one = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
-    std::fs::write(&path, format!("{key}{one}text\n{one}")).unwrap();
-    let found = certificates(&path).unwrap();
-    assert_eq!(found.len(), 2);
-    assert_eq!(found[0].as_ref(), [1, 2, 3]);
-    std::fs::remove_file(&path).unwrap();
-    assert_eq!(certificates(&path).unwrap_err().kind(), Kind::System);
 }

@@ -1,5 +1,4 @@
-//! Messages for TLS errors and certificates of a PEM file, the same in every tool
-//! (feature `tls`).
+//! Messages for TLS errors, the same in every tool.
 //!
 //! rustls describes most errors by the identifier of an enum variant. [`explain`]
 //! returns a message for users. The remedy depends on the options of the tool, so
@@ -7,14 +6,9 @@
 
 use std::fmt::Write;
 use std::io;
-use std::path::Path;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{AlertDescription, CertificateError, HandshakeType, InvalidMessage, OtherError};
 use webpki::Error as WebPkiError;
-
-use crate::error::{Error, Kind, Result};
 
 /// A change that could make the same handshake succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,29 +109,6 @@ pub fn cause(error: &io::Error) -> Option<&rustls::Error> {
             Some(error) => error.get_ref()?,
             None => inner.source()?,
         };
-    }
-}
-
-/// Returns the error for a system without certificate authorities. The tool adds
-/// the hint with the name of its option.
-pub fn no_authorities() -> Error {
-    Error::new(Kind::System, "this system has no certificate authorities")
-}
-
-/// Reads the certificates of a PEM file. The subject of every error is the file,
-/// and its kind is `input` if the content is invalid.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let subject = || path.display().to_string();
-    let pem = std::fs::read(path).map_err(|e| Error::local(&e).with_subject(subject()))?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match certificates {
-        Ok(certificates) if certificates.is_empty() => Err(Error::new(
-            Kind::Input,
-            "the file contains no PEM certificate",
-        )
-        .with_subject(subject())),
-        Ok(certificates) => Ok(certificates),
-        Err(_) => Err(Error::new(Kind::Input, "the file is not valid PEM").with_subject(subject())),
     }
 }
 

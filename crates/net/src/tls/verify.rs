@@ -2,8 +2,12 @@
 //!
 //! In addition to what rustls accepts, a certificate that equals one of `--cacert`
 //! byte for byte is trusted if its dates and its name are valid: a self-signed one,
-//! or one of an unknown authority. With `-k` the certificate is not checked, but
-//! the peer must still prove that it holds the key.
+//! one of an unknown authority, or that of an authority. Without roots the certificate
+//! is not checked, but the peer must still prove that it holds the key.
+//!
+//! rustls checks this proof with the key of an X.509 version 3 certificate only, and
+//! devices that made their own certificate often present version 1. So the key is
+//! taken from the certificate by [`x509`].
 
 use std::sync::Arc;
 
@@ -14,53 +18,66 @@ use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorit
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::exchange;
-use super::tls::TlsInfo;
-use super::x509;
-use crate::http::date::Seconds;
+use common::Result;
+
+use super::roots::{Roots, no_authorities};
+use super::x509::{self, Seconds};
+
+/// A function that is called with the certificates that a server presents, its own
+/// first, before they are verified.
+pub type ChainObserver = fn(&[&CertificateDer<'_>]);
 
 /// A verifier of server certificates.
 #[derive(Debug)]
-pub(super) struct Verifier {
+pub struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// The trusted certificates; `None` with `-k`.
+    /// The trusted certificates; `None` to accept any.
     trust: Option<TrustStore>,
+    observer: Option<ChainObserver>,
 }
 
 /// Trusted authorities and single certificates.
 #[derive(Debug)]
 struct TrustStore {
     authorities: Arc<WebPkiServerVerifier>,
-    /// The certificates of `--cacert`, trusted as they are.
+    /// The certificates that the user has named, trusted as they are.
     explicit: Vec<CertificateDer<'static>>,
 }
 
 impl Verifier {
-    /// Returns a verifier that trusts these authorities and certificates.
-    pub(super) fn new(
-        provider: &Arc<CryptoProvider>,
-        authorities: RootCertStore,
-        explicit: Vec<CertificateDer<'static>>,
-    ) -> Result<Self, String> {
-        let authorities = WebPkiServerVerifier::builder_with_provider(
-            Arc::new(authorities),
-            Arc::clone(provider),
-        );
+    /// Returns a verifier that trusts these certificates. Fails if none of them can be
+    /// used.
+    pub fn new(roots: Roots) -> Result<Self> {
+        let provider = super::provider();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.authorities);
+        let builder =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider));
         Ok(Self {
-            provider: Arc::clone(provider),
+            provider,
             trust: Some(TrustStore {
-                authorities: authorities.build().map_err(|e| e.to_string())?,
-                explicit,
+                // Fails only if the store is empty.
+                authorities: builder.build().map_err(|_| no_authorities(None))?,
+                explicit: roots.explicit,
             }),
+            observer: None,
         })
     }
 
-    /// Returns a verifier for `-k`.
-    pub(super) fn insecure(provider: &Arc<CryptoProvider>) -> Self {
+    /// Returns a verifier that accepts every certificate, but not every signature.
+    pub fn insecure() -> Self {
         Self {
-            provider: Arc::clone(provider),
+            provider: super::provider(),
             trust: None,
+            observer: None,
         }
+    }
+
+    /// Calls a function with the certificates of each server.
+    #[must_use]
+    pub fn with_observer(mut self, observer: ChainObserver) -> Self {
+        self.observer = Some(observer);
+        self
     }
 
     /// Checks that `signature` was made with the key of `certificate`, by one of the
@@ -107,7 +124,7 @@ impl Verifier {
             Ok(HandshakeSignatureValid::assertion())
         } else {
             Err(rustls::Error::General(
-                "the server cannot prove that it holds the key of its certificate".to_owned(),
+                "the server's proof that it holds its key is wrong".to_owned(),
             ))
         }
     }
@@ -161,13 +178,10 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // A certificate that is refused is reported as well.
-        let chain = std::iter::once(certificate).chain(intermediates);
-        let info = TlsInfo {
-            chain: chain.map_while(|der| x509::parse(der)).collect(),
-            ..TlsInfo::default()
-        };
-        exchange::with_current(|exchange| exchange.presented_chain = Some(Arc::new(info)));
+        if let Some(observe) = self.observer {
+            let chain: Vec<_> = std::iter::once(certificate).chain(intermediates).collect();
+            observe(&chain);
+        }
         let Some(trust) = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
@@ -218,7 +232,6 @@ impl ServerCertVerifier for Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::crypto::ring;
     use rustls::pki_types::pem::PemObject;
     use std::time::Duration;
     use testkit::tls::{Authority, Leaf};
@@ -226,12 +239,13 @@ mod tests {
     #[test]
     fn a_certificate_of_cacert_is_trusted_as_it_is() {
         let authority = Authority::new();
-        let provider = Arc::new(ring::default_provider());
         let read = |leaf| CertificateDer::from_pem_file(authority.files(leaf).0).unwrap();
         let check = |explicit: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str| {
-            let mut roots = RootCertStore::empty();
-            roots.add(explicit.clone()).unwrap();
-            let verifier = Verifier::new(&provider, roots, vec![explicit.clone()]).unwrap();
+            let roots = Roots {
+                authorities: vec![explicit.clone()],
+                explicit: vec![explicit.clone()],
+            };
+            let verifier = Verifier::new(roots).unwrap();
             let name = ServerName::try_from(name.to_owned()).unwrap();
             let now = UnixTime::since_unix_epoch(Duration::from_secs(2_000_000_000));
             verifier
