@@ -3,7 +3,7 @@
 //! [`lookup()`] asks the system for the addresses of a name, and [`race`] connects to
 //! the fastest of them. Event loops wait with [`poll`] and are woken by a
 //! [`Waker`] or, through [`signal`], by a signal. [`descriptors`] raises the limit on
-//! open descriptors. The module `tls` (feature `tls`) has what all clients of TLS need.
+//! open descriptors. [`sys`] sends and receives datagrams in batches. The module `tls` (feature `tls`) has what all clients of TLS need.
 //!
 //! Like `common`, it contains only what a second tool needs. A tool without sockets
 //! links `common` alone.
@@ -13,6 +13,7 @@ pub mod lookup;
 pub mod poll;
 pub mod race;
 pub mod signal;
+pub mod sys;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod waker;

@@ -2,7 +2,9 @@
 //! the kernel has written beside a packet. Pure and bounded; one code path for
 //! both families.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::IpAddr;
+
+pub use net::sys::socket_address as address;
 
 /// The size of a `struct cmsghdr` in bytes: length, level and type.
 const HEADER: usize = size_of::<usize>() + 8;
@@ -112,27 +114,6 @@ fn extended_error(data: &[u8]) -> Option<ExtendedError> {
         info: u32::from_ne_bytes(array(error, 8)),
         offender: address(offender).map(|address| address.ip()),
     })
-}
-
-/// Parses a `struct sockaddr_in` or `sockaddr_in6`.
-pub fn address(bytes: &[u8]) -> Option<SocketAddr> {
-    let family = u16::from_ne_bytes(array(bytes.get(..2)?, 0));
-    match i32::from(family) {
-        libc::AF_INET => {
-            let bytes = bytes.get(..8)?;
-            let ip = Ipv4Addr::from(array(bytes, 4));
-            let port = u16::from_be_bytes(array(bytes, 2));
-            Some(SocketAddrV4::new(ip, port).into())
-        }
-        libc::AF_INET6 => {
-            let bytes = bytes.get(..28)?;
-            let ip = Ipv6Addr::from(array::<16>(bytes, 8));
-            let port = u16::from_be_bytes(array(bytes, 2));
-            let scope = u32::from_ne_bytes(array(bytes, 24));
-            Some(SocketAddrV6::new(ip, port, 0, scope).into())
-        }
-        _ => None,
-    }
 }
 
 /// Copies `N` bytes from `offset` on. The caller has checked the length.

@@ -25,6 +25,7 @@ mod probes;
 mod reverse_dns;
 mod run;
 mod schedule;
+mod send_batch;
 mod shuffle;
 mod socket;
 mod source;

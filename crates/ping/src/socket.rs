@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 use common::{Error, Kind, Result};
+use net::sys::{set_option, set_option_bytes};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::packet::IpVersion;
@@ -175,7 +176,7 @@ impl IcmpSocket {
     }
 
     fn set(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
-        sys::set_option(self.socket.as_fd(), level, name, value)
+        set_option(&self.socket, level, name, value)
     }
 
     /// Enables timestamps, TTLs, the error queue, drop counts and a large receive
@@ -218,14 +219,14 @@ impl IcmpSocket {
             IpVersion::V4 => {
                 // A set bit blocks the ICMP type.
                 let blocked = !(1u32 << kind | 1 << 4 | 1 << 5);
-                sys::set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())
+                set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())
             }
             IpVersion::V6 => {
                 let mut blocked = [0xff_u8; 32];
                 let word = usize::from(kind) / 32;
                 let bits = !(1u32 << (kind % 32));
                 blocked[word * 4..][..4].copy_from_slice(&bits.to_ne_bytes());
-                sys::set_bytes(fd, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)
+                set_option_bytes(fd, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)
             }
         }
     }

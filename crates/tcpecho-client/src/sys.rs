@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use common::{Error, Kind, Result};
+pub(crate) use net::sys::unacknowledged;
 use polling::{Event, PollMode, Poller};
 
 /// Adds a descriptor to a poller.
@@ -75,23 +76,7 @@ pub(crate) fn tcp_info(_: &impl AsFd) -> Option<(Duration, u32)> {
 /// to different peers can share a port (ip(7), `IP_BIND_ADDRESS_NO_PORT`).
 #[cfg(target_os = "linux")]
 pub(crate) fn bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open for the length of the call, and the
-    // value is an int of the length given.
-    let outcome = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if outcome == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    net::sys::set_option(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
 /// Does nothing: other systems lack this option.
@@ -109,22 +94,7 @@ pub(crate) fn enable_error_queue(socket: &impl AsFd, ipv6: bool) -> io::Result<(
     } else {
         (libc::IPPROTO_IP, libc::IP_RECVERR)
     };
-    let on: libc::c_int = 1;
-    // SAFETY: the option takes one int, which outlives the call.
-    let outcome = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            level,
-            option,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if outcome == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    net::sys::set_option(socket, level, option, 1)
 }
 
 /// Does nothing: other systems do not report the datagram of an error.
@@ -187,25 +157,4 @@ pub(crate) fn read_error_queue(
 pub(crate) fn read_error_queue(socket: &impl AsFd, _: &mut [u8]) -> Option<(usize, io::Error)> {
     let error = rustix::net::sockopt::socket_error(socket).ok()?.err()?;
     Some((0, error.into()))
-}
-
-/// Returns the number of bytes that were sent and not acknowledged; an end of
-/// file counts as one byte. Returns 0 if the system does not report it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn unacknowledged(socket: &impl AsFd) -> usize {
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: the descriptor is open for the length of this call, and SIOCOUTQ
-    // (which is TIOCOUTQ) writes one int.
-    let outcome =
-        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
-    if outcome < 0 {
-        return 0;
-    }
-    usize::try_from(bytes).unwrap_or(0)
-}
-
-/// Returns 0: other systems do not report it.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn unacknowledged(_: &impl AsFd) -> usize {
-    0
 }

@@ -47,6 +47,7 @@ mod timers;
 mod tls;
 mod trim;
 mod udp;
+mod udp_batch;
 mod unix;
 mod worker;
 

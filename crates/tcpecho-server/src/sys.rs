@@ -1,19 +1,14 @@
-//! All unsafe code of the crate: ownership of inherited descriptors, batches of
-//! datagrams, the send queue of a socket, and the allocator.
+//! All unsafe code of the crate: ownership of inherited descriptors, and the
+//! allocator.
 #![allow(
     unsafe_code,
-    reason = "owning inherited descriptors and filling message headers need promises the compiler cannot check"
+    reason = "owning inherited descriptors needs a promise the compiler cannot check"
 )]
-
-#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "sys/batch.rs")]
-#[cfg_attr(
-    not(any(target_os = "linux", target_os = "android")),
-    path = "sys/single.rs"
-)]
-pub(crate) mod datagrams;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+pub(crate) use net::sys::unacknowledged;
 
 /// Takes ownership of an inherited descriptor, once for each number. Returns
 /// an error for a number that is not an inherited descriptor. The flag close on
@@ -37,27 +32,6 @@ unsafe fn take_descriptor(number: RawFd) -> io::Result<OwnedFd> {
     // the caller promises. From now on it has the flag, so it is not taken
     // again.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// Returns the number of bytes sent on a connection that the peer has not
-/// acknowledged; 0 if the system does not report it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn unacknowledged(socket: &impl AsFd) -> usize {
-    use std::os::fd::AsRawFd;
-    let mut bytes: libc::c_int = 0;
-    // SAFETY: the descriptor is open for the length of this call, and SIOCOUTQ
-    // (which is TIOCOUTQ) writes one int.
-    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
-    if result < 0 {
-        return 0;
-    }
-    usize::try_from(bytes).unwrap_or(0)
-}
-
-/// Returns 0, since this system does not report unacknowledged bytes.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn unacknowledged(_: &impl AsFd) -> usize {
-    0
 }
 
 /// Returns free memory to the system, as far as the allocator can.

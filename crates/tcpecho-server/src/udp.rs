@@ -19,14 +19,10 @@ use crate::address::Address;
 use crate::datagram::{self, ReplyPolicy};
 use crate::event::Protocol;
 use crate::fault::{FaultDecision, FaultRng};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::pktinfo::PacketInfo;
 use crate::poller::{Interest, Poller, Registered};
 use crate::rate::TokenBucket;
 use crate::shared::Shared;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-use crate::sys::datagrams::PacketInfo;
-use crate::sys::datagrams::{self, BATCH, ReceiveBuffers, Reply};
+use crate::udp_batch::{self, BATCH, PacketInfo, ReceiveBuffers, Reply};
 
 /// The maximum number of bytes of delayed replies.
 const MAX_DELAYED_BYTES: usize = 4 << 20;
@@ -54,7 +50,7 @@ impl UdpSocket {
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         let address = socket.local_addr()?;
         socket.set_nonblocking(true)?;
-        datagrams::enable_packet_info(&socket, address.is_ipv6())?;
+        udp_batch::enable_packet_info(&socket, address.is_ipv6())?;
         Ok(Self {
             socket,
             port: address.as_socket().map_or(0, |a| a.port()),
@@ -266,7 +262,7 @@ impl UdpService {
 fn send_all(shared: &Shared, socket: &UdpSocket, replies: &[Reply<'_>]) {
     let mut rest = replies;
     while !rest.is_empty() {
-        let n = match datagrams::send(socket, rest) {
+        let n = match udp_batch::send(socket, rest) {
             Ok(n) => {
                 let bytes = rest[..n].iter().map(|reply| reply.data.len()).sum();
                 shared.counters.add_bytes(0, bytes);

@@ -18,13 +18,14 @@ use common::app::Io;
 use common::{Error, Result};
 use net::poll::{self, PollFd, PollFlags};
 use net::signal::{self, Signals};
+use net::sys::RecvBatch;
 
 use crate::clock::{Clock, Nanos, TimestampMapper};
 use crate::event::{Event, Observer, RejectedOperand};
 use crate::packet::{IpVersion, Template};
 use crate::schedule::{Action, ProbeOutcome, Schedule};
+use crate::send_batch::SendBatch;
 use crate::socket::IcmpSocket;
-use crate::sys::{RecvBatch, SendBatch};
 use crate::target::TargetId;
 use crate::tracker::ProbeTracker;
 
@@ -146,7 +147,7 @@ impl Engine {
             channels,
             signals,
             tracker,
-            recv_batch: RecvBatch::new(slots, sizes.max_message),
+            recv_batch: recv::batch(slots, sizes.max_message),
             batch: sizes.batch,
             pass_limit: recv::PASS_LIMIT,
             now: 0,

@@ -5,6 +5,7 @@
 use std::io;
 
 use common::{Error, Result};
+use net::sys::{RecvBatch, RecvLayout};
 
 use super::{Engine, RunContext};
 use crate::control::{self, Control, ExtendedError, Origin};
@@ -19,6 +20,20 @@ pub(super) const PASS_LIMIT: usize = 4096;
 /// The maximum number of consecutive receive errors for which the error queue
 /// has no message.
 const MAX_UNEXPLAINED_ERRORS: u32 = 64;
+
+/// The room for the control messages of one packet, in bytes. A timestamp, a TTL, a
+/// drop count and an extended error with its address need 176.
+const CONTROL: usize = 256;
+
+/// Creates the receive buffers for `slots` packets of `size` bytes.
+pub(super) fn batch(slots: usize, size: usize) -> RecvBatch {
+    RecvBatch::new(RecvLayout {
+        slots,
+        size,
+        control: CONTROL,
+        has_address: true,
+    })
+}
 
 /// A summary of the errors that were read from an error queue.
 #[derive(Debug, Default)]
@@ -54,7 +69,7 @@ impl Engine {
             let max = usize::try_from(self.tracker.in_flight).unwrap_or(usize::MAX);
             let max = max.clamp(1, self.recv_batch.slots());
             let socket = &self.channels[index].socket;
-            let count = match self.recv_batch.receive(socket, false, max) {
+            let count = match self.recv_batch.receive(socket, max) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -99,7 +114,7 @@ impl Engine {
             channel.drops = channel.drops.max(drops);
         }
         let is_raw = channel.socket.is_raw();
-        let Some(from) = control::address(received.name).map(|name| name.ip()) else {
+        let Some(from) = received.address.map(|name| name.ip()) else {
             return Ok(());
         };
         let Some(echo) = packet::reply(channel.version, is_raw, received.data) else {
@@ -169,7 +184,7 @@ impl Engine {
             icmp_type: notice.icmp_type,
             code: notice.code,
             info: notice.info,
-            from: control::address(received.name).map(|name| name.ip()),
+            from: received.address.map(|name| name.ip()),
         };
         let number = self.tracker.match_quoted(&notice.request, notice.to.into());
         match number.and_then(|number| self.tracker.identify(number)) {
@@ -189,7 +204,7 @@ impl Engine {
         while errors.count < max {
             let slots = self.recv_batch.slots();
             let socket = &self.channels[index].socket;
-            let count = match self.recv_batch.receive(socket, true, slots) {
+            let count = match self.recv_batch.receive_errors(socket, slots) {
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => break,
@@ -213,7 +228,7 @@ impl Engine {
                 }
                 errors.has_network_error = true;
                 let channel = &self.channels[index];
-                let to = control::address(received.name).map(|name| name.ip());
+                let to = received.address.map(|name| name.ip());
                 let echo = packet::quoted(channel.version, received.data);
                 let (Some(to), Some(echo)) = (to, echo) else {
                     continue;

@@ -39,6 +39,7 @@ use std::time::{Duration, Instant};
 use common::{Error, Result};
 use domain::base::iana::Rtype;
 use net::poll::{self, PollFd, PollFlags};
+use net::sys::RecvBatch;
 
 use self::pending::{InFlightQuery, PendingLookup, SentVia};
 use self::udp::QueryIds;
@@ -47,7 +48,6 @@ use crate::backend::Backend;
 use crate::lookup::Lookup;
 use crate::server::Server;
 use crate::slab::Slab;
-use crate::sys::RecvBatch;
 use crate::tls::{self, Trust};
 use crate::wire::edns::EdnsOptions;
 use crate::wire::{OwnedName, Question};

@@ -9,12 +9,11 @@ use domain::base::iana::OptRcode;
 use super::Engine;
 use super::failure::{self, ServerFailure};
 use super::pending::{PendingLookup, RCODE_SIGNIFICANCE, SentVia, significance};
-use super::udp::EphemeralSocket;
+use super::udp::{self, EphemeralSocket};
 use crate::answer::{self, Status};
 use crate::lookup::{self, Lookup, QueryType};
 use crate::presentation;
 use crate::server::{Protocol, Transport};
-use crate::sys::RecvBatch;
 use crate::wire::edns::CookieRule;
 use crate::wire::reply::{self, Classified, Reply};
 use crate::wire::{OwnedName, Question};
@@ -47,10 +46,11 @@ impl Engine {
         };
         let serial = socket.serial;
         let mut batch = self.recv_batch.take();
-        let batch_ref = batch.get_or_insert_with(|| RecvBatch::new(size));
-        let received = match batch_ref.receive(&socket.socket) {
-            Ok(()) => {
-                for (bytes, is_cut) in batch_ref.iter() {
+        let batch_ref = batch.get_or_insert_with(|| udp::recv_batch(size));
+        let received = match batch_ref.receive(&socket.socket, udp::BATCH) {
+            Ok(_) => {
+                for packet in batch_ref.packets() {
+                    let (bytes, is_cut) = (packet.data, packet.is_truncated);
                     // Measures the time of each answer, although they arrived
                     // together.
                     let now = Instant::now();

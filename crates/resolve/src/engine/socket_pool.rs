@@ -9,8 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::udp::{EphemeralSocket, QueryIds};
-use crate::sys;
+use super::udp::{BATCH, EphemeralSocket, QueryIds};
 
 /// Sockets in use for new queries.
 const MAX_ACTIVE: usize = 4;
@@ -99,7 +98,7 @@ impl SocketPool {
         ids: &mut QueryIds,
         now: Instant,
     ) -> io::Result<(usize, bool)> {
-        let is_busy = |socket: &EphemeralSocket| socket.outstanding >= sys::BATCH;
+        let is_busy = |socket: &EphemeralSocket| socket.outstanding >= BATCH;
         let needs_another = self.active.len() < MAX_ACTIVE
             && self
                 .active

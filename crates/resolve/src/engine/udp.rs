@@ -11,7 +11,10 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
-use crate::sys;
+use net::sys::{self, Message, RecvBatch, RecvLayout, SendFlags};
+
+/// The maximum number of datagrams per system call.
+pub(super) const BATCH: usize = 32;
 
 /// The receive buffer to request, in bytes; the granted size is read back.
 const RECV_BUFFER: usize = 4 << 20;
@@ -44,6 +47,17 @@ impl QueryIds {
         self.used += 2;
         Ok(u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]]))
     }
+}
+
+/// Creates the buffers for a batch of datagrams of `size` bytes.
+pub(super) fn recv_batch(size: usize) -> RecvBatch {
+    RecvBatch::new(RecvLayout {
+        slots: BATCH,
+        size,
+        control: 0,
+        // The sockets are connected.
+        has_address: false,
+    })
 }
 
 /// A fast hasher for IDs, which are already random.
@@ -147,7 +161,7 @@ impl EphemeralSocket {
 
     /// Returns whether the batch is full.
     pub(crate) fn is_batch_full(&self) -> bool {
-        self.ends.len() >= sys::BATCH
+        self.ends.len() >= BATCH
     }
 
     /// Assigns an unused ID to the query with slab key `key`.
@@ -195,10 +209,14 @@ impl EphemeralSocket {
     /// error.
     pub(crate) fn flush(&mut self) -> Option<io::Error> {
         while !self.ends.is_empty() {
-            let (sent, error) = sys::send_batch(&self.socket, &mut self.buffer, &self.ends);
-            self.has_sent |= sent > 0;
-            self.drop_first(sent);
-            let Some(error) = error else { continue };
+            let error = match self.send_batch() {
+                Ok(sent) => {
+                    self.has_sent |= sent > 0;
+                    self.drop_first(sent);
+                    continue;
+                }
+                Err(error) => error,
+            };
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::WouldBlock => return None,
@@ -214,6 +232,21 @@ impl EphemeralSocket {
             }
         }
         None
+    }
+
+    /// Sends up to [`BATCH`] datagrams, and returns their number.
+    fn send_batch(&self) -> io::Result<usize> {
+        let mut start = 0;
+        let messages = self.ends.iter().take(BATCH).map(|&end| {
+            let data = &self.buffer[start..end];
+            start = end;
+            Message {
+                data,
+                to: None,
+                control: &[],
+            }
+        });
+        sys::send(&self.socket, messages, SendFlags::empty())
     }
 
     fn drop_first(&mut self, count: usize) {
