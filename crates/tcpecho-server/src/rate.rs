@@ -2,7 +2,8 @@
 //!
 //! The bucket holds a tenth of a second's tokens and starts full. Reading
 //! waits until a reasonable number of tokens is available, so that a low rate
-//! does not lead to many tiny reads.
+//! does not lead to many tiny reads. The rate limiter of resolve differs: it spaces
+//! equal queries evenly, and makes up for delays of at most 10 ms.
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! The rate limiter for `--rate`.
 //!
-//! The caller passes in the time, so that nothing here reads a clock.
+//! The caller passes in the time, so that nothing here reads a clock. It is not shared
+//! with the token bucket of tcpecho-server, which admits a variable number of bytes at
+//! once, up to those of a tenth of a second. Queries are equal and are spaced evenly.
 
 use std::time::{Duration, Instant};
 
