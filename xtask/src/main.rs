@@ -49,7 +49,8 @@ usage: cargo xtask COMMAND
                         that they are current
   pictures [--check]    draw docs/pictures from the tools' output in a terminal,
                         or check that the pictures are current
-  dist                  build a release tarball in dist/
+  dist [--target TARGET] [--deb]
+                        build a release tarball in dist/, and a Debian package
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
   mutants [CRATE] [--count N] [--seed S] [--timeout SECONDS] [--dir DIR]

@@ -111,6 +111,26 @@ pub enum Profile {
     Release,
 }
 
+/// Returns a `cargo build` of the tools. The tests select the same packages, so that
+/// nothing is built twice with other features.
+fn cargo_build() -> Command {
+    let mut command = cargo();
+    command.args(["build", "--locked", "--workspace", "--bins"]);
+    for task in TASKS {
+        command.args(["--exclude", task]);
+    }
+    command.arg("--message-format=json-render-diagnostics");
+    command
+}
+
+/// Returns the directory in which cargo keeps the sources of dependencies.
+fn cargo_home() -> TaskResult<PathBuf> {
+    let set = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let default = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
+    set.or_else(default)
+        .ok_or_else(|| "neither CARGO_HOME nor HOME is set".to_owned())
+}
+
 /// A directory that contains the six tools.
 #[derive(Debug)]
 pub struct Bins {
@@ -125,18 +145,36 @@ impl Bins {
 
     /// Builds the tools and finds them through cargo's messages.
     pub fn build(profile: Profile) -> TaskResult<Self> {
-        let mut command = cargo();
-        // The tests select the same packages, so that nothing is built twice with
-        // other features.
-        command.args(["build", "--locked", "--workspace", "--bins"]);
-        for task in TASKS {
-            command.args(["--exclude", task]);
-        }
-        command.arg("--message-format=json-render-diagnostics");
+        let mut command = cargo_build();
         if profile == Profile::Release {
             command.arg("--release");
         }
-        eprintln!("+ {}", exec::command_text(&command));
+        Self::built_by(&mut command)
+    }
+
+    /// Builds the tools of a release for a target, in a target directory of their
+    /// own. The binaries contain no paths of this machine.
+    pub fn build_for_release(triple: &str) -> TaskResult<Self> {
+        let root = root().display().to_string();
+        let registry = cargo_home()?.display().to_string();
+        let rustc_flags = [
+            format!("--remap-path-prefix={registry}=/cargo"),
+            format!("--remap-path-prefix={root}=/inetkit"),
+        ];
+        let c_flags =
+            format!("-ffile-prefix-map={registry}=/cargo -ffile-prefix-map={root}=/inetkit");
+        let mut command = cargo_build();
+        command
+            .args(["--release", "--target", triple, "--target-dir"])
+            .arg(target()?.join("dist"))
+            .env("CARGO_ENCODED_RUSTFLAGS", rustc_flags.join("\x1f"))
+            .env("CFLAGS", c_flags);
+        Self::built_by(&mut command)
+    }
+
+    /// Runs a `cargo build`, and returns the directory with the binaries.
+    fn built_by(command: &mut Command) -> TaskResult<Self> {
+        eprintln!("+ {}", exec::command_text(command));
         let output = command
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: builds a tarball in `dist/` for the host target.
+//! `cargo xtask dist [--target TARGET] [--deb]`: builds a tarball in `dist/`.
 //!
 //! ```text
 //! inetkit-VERSION-TARGET/
@@ -11,10 +11,14 @@
 //! ```
 //!
 //! The tree is a prefix, so `tar -C /usr/local --strip-components=1 -xzf FILE`
-//! installs it. [`crate::install`] writes the same files below its `--root`.
+//! installs it. [`crate::install`] writes the same files below its `--root`. With
+//! `--deb`, [`deb`] makes a Debian package of the same files.
 //!
-//! `SHA256SUMS` next to it contains the digest of the tarball. Owners, order and
-//! times are fixed, so the same sources and compiler produce the same file.
+//! `SHA256SUMS` next to them contains the digests. Owners, order and times are
+//! fixed, and the binaries contain no paths of the machine, so the same sources and
+//! compiler produce the same files in every directory.
+
+mod deb;
 
 use std::fs;
 use std::path::Path;
@@ -22,9 +26,9 @@ use std::process::{Command, Stdio};
 
 use support::TaskResult;
 use support::exec::{Exec, run_visible};
-use support::workspace::{self, Bins, Profile, TOOLS, root};
+use support::workspace::{self, Bins, TOOLS, root};
 
-use crate::{docs, no_arguments};
+use crate::{USAGE, docs};
 
 /// Returns the path of the completion file of a tool.
 type FileName = fn(&str) -> String;
@@ -40,13 +44,45 @@ const SHELLS: [(&str, FileName); 3] = [
 
 /// Builds the tools, collects the files and packs them.
 pub(crate) fn run(args: &[String]) -> TaskResult {
-    no_arguments(args)?;
-    let bins = Bins::build(Profile::Release)?;
-    let name = format!("inetkit-{}-{}", workspace::version()?, host()?);
+    let (mut target, mut with_deb) = (None, false);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--deb" => with_deb = true,
+            "--target" => target = args.next().cloned(),
+            _ => return Err(format!("dist accepts --target TARGET and --deb\n{USAGE}")),
+        }
+    }
+    let host = host()?;
+    let target = target.unwrap_or_else(|| host.clone());
+    let bins = Bins::build_for_release(&target)?;
+    // The tools print their own man pages and completions.
+    let native = if target == host {
+        Bins::in_dir(bins.dir().to_path_buf())
+    } else {
+        Bins::build_for_release(&host)?
+    };
+    let name = format!("inetkit-{}-{target}", workspace::version()?);
     let dist = root().join("dist");
     let tree = dist.join(&name);
+    collect(&bins, &native, &tree)?;
+    let tarball = format!("{name}.tar.gz");
+    pack(&dist, &name, &tarball)?;
+    let mut files = vec![tarball];
+    if with_deb {
+        files.push(deb::build(&tree, &dist, &target)?);
+    }
+    let sums = Exec::new("sha256sum", &files).cwd(&dist).text()?;
+    let file = dist.join("SHA256SUMS");
+    fs::write(&file, &sums).map_err(|error| format!("{}: {error}", file.display()))?;
+    print!("{sums}");
+    Ok(())
+}
+
+/// Writes the tree of the tarball, with the output of the `native` tools.
+fn collect(bins: &Bins, native: &Bins, tree: &Path) -> TaskResult {
     if tree.exists() {
-        fs::remove_dir_all(&tree).map_err(|error| format!("{}: {error}", tree.display()))?;
+        fs::remove_dir_all(tree).map_err(|error| format!("{}: {error}", tree.display()))?;
     }
     for tool in TOOLS {
         let to = tree.join("bin").join(tool);
@@ -54,9 +90,10 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
         let from = bins.tool(tool);
         fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
     }
-    shared_files(&bins, &tree.join("share"))?;
+    shared_files(native, &tree.join("share"))?;
     let doc = tree.join("share/doc/inetkit");
     let docs = [
+        "comparison.md",
         "cookbook.md",
         "environment.md",
         "faq.md",
@@ -71,22 +108,19 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
         make_parent(&to)?;
         fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
     }
-    write(&doc.join("THIRD-PARTY-NOTICES"), &notices()?)?;
-    let tarball = format!("{name}.tar.gz");
+    write(&doc.join("THIRD-PARTY-NOTICES"), &notices()?)
+}
+
+/// Packs the directory `name` below `dist`, with fixed owners, order and times.
+fn pack(dist: &Path, name: &str, tarball: &str) -> TaskResult {
     let mut tar = Command::new("tar");
-    tar.current_dir(&dist)
+    tar.current_dir(dist)
         .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"])
         .args(["--mode=u=rwX,go=rX", &format!("--mtime=@{}", commit_time())])
-        .args(["-czf", &tarball, &name])
+        .args(["-czf", tarball, name])
         // Without the name and the time in the header of gzip.
         .env("GZIP", "-n");
-    run_visible(&mut tar)?;
-    let sums = Exec::new("sha256sum", [&tarball]).cwd(&dist).text()?;
-    let file = dist.join("SHA256SUMS");
-    fs::write(&file, &sums).map_err(|error| format!("{}: {error}", file.display()))?;
-    println!("dist/{tarball}");
-    print!("{sums}");
-    Ok(())
+    run_visible(&mut tar)
 }
 
 /// Writes man pages and completions below `share`.
