@@ -21,6 +21,7 @@ mod docs;
 mod fuzz;
 mod install;
 mod mutants;
+mod platforms;
 mod separate;
 mod soak;
 mod test;
@@ -59,6 +60,9 @@ usage: cargo xtask COMMAND
   soak [--seconds N]    run the echo pair under load and faults for N seconds
                         (default 600) and check for leaks of memory and
                         descriptors
+  check-platforms [TARGET]...
+                        compile the tools for other platforms, without running
+                        them; downloads compilers from Debian and PyPI
   tidy [PATH]...        check file lengths, test registration, package metadata
                         and language; list the phrases found below each PATH
   help                  print this text
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
         Some("docs") => docs::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("mutants") => mutants::run(&rest),
+        Some("check-platforms") => platforms::run(&rest),
         Some("soak") => soak::run(&rest),
         Some("tidy") => tidy::run(&rest),
         Some("help" | "-h" | "--help") => {
