@@ -11,18 +11,17 @@ use common::{Error, Exit, Io, Kind, Out, Result};
 use url::{Position, Url};
 
 use crate::cli::Cli;
-use crate::config::{self, Config};
+use crate::config::{Config, FileOrStdout};
 use crate::fetch::{
-    self, Context, Destination, PublicSuffixes, ReservedNames, SharedStdout, TransferOutput, UrlJob,
+    self, Context, PublicSuffixes, ReservedNames, SharedStdout, TransferOutput, UrlJob,
 };
 use crate::files;
 use crate::http::head::Head;
 use crate::http::{date, link};
 use crate::input::{CancellableStdin, Canceller};
-use crate::net::Network;
+use crate::net::{Dialer, Network, TlsConnector};
 use crate::output::progress::Progress;
 use crate::output::timing;
-use crate::output::write_out::WriteOut;
 use crate::policy::request_url::RequestUrl;
 use crate::policy::{digest, request_url};
 use crate::pool;
@@ -33,18 +32,14 @@ use crate::secrets;
 pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     secrets::mask_arguments();
     let config = Config::new(cli, io)?;
-    let max_transfers = if cli.many.parallel {
-        usize::from(cli.many.parallel_max)
-    } else {
-        1
-    };
+    let many = config.many;
     let network = Network::new(
-        config::dialer(cli, &config)?,
-        max_transfers * usize::from(config.segments),
+        Dialer::new(config.dial.clone(), TlsConnector::new(config.tls.clone())),
+        many.max_transfers * usize::from(config.saving.segments),
         config.stall,
     );
-    let cookies = config::load_cookies(&config.request, |file| {
-        if config.show_errors {
+    let cookies = config.cookies.load(|file| {
+        if config.output.show_errors {
             let file = common::text::escape(file.as_bytes());
             io.report.line(format_args!(
                 "warning: {file}: no such file; cookies are kept for this run only"
@@ -63,24 +58,14 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         given_cookies: given_cookies.unwrap_or_default(),
         password: OnceLock::new(),
         public_suffixes: PublicSuffixes::default(),
-        progress: Progress::new(io.terminal.stderr && config.shows_progress()),
+        progress: Progress::new(config.output.progress),
         reserved_names: ReservedNames::default(),
-        host_limiter: cli
-            .many
-            .max_per_host
-            .map(|max| pool::HostLimiter::new(max.into())),
+        host_limiter: many.max_per_host.map(pool::HostLimiter::new),
     };
-    if cli.saving.remote_header_name && !cli.saving.remote_name {
-        warn(&context, "--remote-header-name has no effect without -O");
+    for warning in &config.warnings {
+        warn(&context, warning);
     }
-    for name in config.write_out.iter().flat_map(WriteOut::unknown) {
-        let name = common::text::escape(name.as_bytes());
-        warn(
-            &context,
-            format_args!("--write-out: unknown variable {name}"),
-        );
-    }
-    let (operands, canceller) = operands(cli, io)?;
+    let (operands, canceller) = operands(&config, io)?;
     let count = AtomicUsize::new(0);
     let operands = operands.inspect(|_| {
         count.fetch_add(1, Ordering::Relaxed);
@@ -88,9 +73,9 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     // The transfers own the output until all of them are done.
     let out = std::mem::replace(&mut io.out, Out::new(Box::new(std::io::sink())));
     let shared = SharedStdout::new(out, config.stall.timeout);
-    let outcome = if cli.many.parallel {
+    let outcome = if many.parallel {
         let output = |index| {
-            let position = cli.many.ordered.then_some(index as u64);
+            let position = many.ordered.then_some(index as u64);
             TransferOutput::concurrent(&shared, position)
         };
         let work = |index, operand| {
@@ -104,7 +89,9 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
             }
             outcome
         };
-        pool::run(operands, max_transfers, work, |index| output(index).skip())
+        pool::run(operands, many.max_transfers, work, |index| {
+            output(index).skip()
+        })
     } else {
         operands.enumerate().try_for_each(|(index, operand)| {
             fetch_operand(
@@ -119,8 +106,8 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     write_cookie_jar(&context, &mut io.out)?;
     let count = count.into_inner();
     for (option, given) in [
-        ("-o", config.saving.output.len()),
-        ("--sha256", config.sha256.len()),
+        ("-o", config.saving.named_files()),
+        ("--sha256", config.saving.sha256.len()),
     ] {
         let surplus = given.saturating_sub(count);
         if surplus > 0 && outcome.is_ok() {
@@ -136,15 +123,15 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
 }
 
 /// Returns the operands; with `-Z`, reading them can be cancelled.
-fn operands(cli: &Cli, io: &Io) -> Result<(Operands, Option<Canceller>)> {
-    if !cli.many.parallel {
-        return Ok((io.operands(&cli.urls, "a URL")?.with_files(), None));
+fn operands(config: &Config, io: &Io) -> Result<(Operands, Option<Canceller>)> {
+    if !config.many.parallel {
+        return Ok((io.operands(&config.urls, "a URL")?.with_files(), None));
     }
     let (input, canceller) = io
         .raw_streams()
         .and_then(|(stdin, _)| CancellableStdin::new(stdin))
         .map_err(|e| Error::local(&e))?;
-    let operands = io.operands_from(&cli.urls, "a URL", Box::new(input))?;
+    let operands = io.operands_from(&config.urls, "a URL", Box::new(input))?;
     Ok((operands.with_files(), Some(canceller)))
 }
 
@@ -163,37 +150,35 @@ fn hint_at_file(operand: &Operand, report: &mut Report) {
 
 /// Warns that an option has no effect.
 fn warn(context: &Context<'_>, text: impl std::fmt::Display) {
-    if context.config.show_errors {
+    if context.config.output.show_errors {
         context.reporter.line(format_args!("warning: {text}"));
     }
 }
 
 /// Writes the file of `-c`, which only its owner can read; `-` is standard output.
 fn write_cookie_jar(context: &Context<'_>, out: &mut Out) -> Result<()> {
-    let (Some(path), Some(jar)) = (&context.config.request.cookie_jar, &context.jar) else {
+    let (Some(target), Some(jar)) = (&context.config.cookies.jar, &context.jar) else {
         return Ok(());
     };
     let text = jar
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .to_netscape(date::now());
-    if path == Path::new("-") {
-        return if context.config.view {
+    match target {
+        FileOrStdout::File(path) => files::replace_private(path, text.as_bytes()),
+        FileOrStdout::Stdout if context.config.output.view => {
             out.bytes(common::text::escape_body(text.as_bytes()).as_bytes())
-        } else {
-            out.bytes(text.as_bytes())
-        };
+        }
+        FileOrStdout::Stdout => out.bytes(text.as_bytes()),
     }
-    files::replace_private(path, text.as_bytes())
 }
 
 /// Opens the file of `-D`. Only the owner can read a new file, since heads contain
 /// cookies.
 fn open_header_dump(config: &Config) -> Result<Option<Mutex<std::fs::File>>> {
-    match &config.output.dump_header {
-        None => Ok(None),
-        Some(path) if path == Path::new("-") => Ok(None),
-        Some(path) => match OpenOptions::new()
+    match &config.output.header_dump {
+        None | Some(FileOrStdout::Stdout) => Ok(None),
+        Some(FileOrStdout::File(path)) => match OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
@@ -226,10 +211,10 @@ fn fetch_operand(
             // Unlike in curl, -s does not hide errors of usage and input: a
             // script that wants no network errors still wants to see these.
             context.reporter.error(&error);
-            if config.json {
+            if config.output.json {
                 let report = Report {
                     url: error.operand().unwrap_or_default().to_owned(),
-                    method: if config.request.head { "HEAD" } else { "GET" },
+                    method: config.request.method(),
                     error: Some(error.into()),
                     ..Report::default()
                 };
@@ -243,18 +228,18 @@ fn fetch_operand(
         .as_ref()
         .map(|limiter| limiter.acquire(&request_url::authority(&job.request.url)));
     let mut job = job;
-    for page in 0..=config.next {
+    for page in 0..=config.many.next {
         let mut report = fetch::fetch(context, &job, output);
         hint_at_file(&operand, &mut report);
         finish_report(context, &operand, &report, index, output)?;
-        if page == config.next || report.exit() != Exit::Yes {
+        if page == config.many.next || report.exit() != Exit::Yes {
             break;
         }
         match next_page(&job, &report) {
             Ok(Some(next)) => job = next,
             Ok(None) => break,
             Err(error) => {
-                if config.show_errors {
+                if config.output.show_errors {
                     context
                         .reporter
                         .error(&error.with_subject(&job.display_url));
@@ -274,20 +259,14 @@ fn url_job(config: &Config, operand: &Operand, index: usize) -> Result<UrlJob> {
     let mut request = request_url::parse(&operand.text)
         .map_err(|e| Error::new(Kind::Input, e).with_subject(&bare))?;
     request_url::add_query(&mut request.url, &config.request.url_query);
-    let destination = match config.saving.output.get(index) {
-        Some(path) if path == Path::new("-") => Destination::Stdout,
-        Some(path) => Destination::File(path.clone()),
-        None if config.saving.remote_name => Destination::Remote,
-        None => Destination::Stdout,
-    };
     Ok(UrlJob {
         display_url: bare,
         trusted_origin: request.url.origin(),
         request,
-        destination,
+        destination: config.saving.destination(index).clone(),
         index,
         page: 0,
-        sha256: config.sha256.get(index).cloned(),
+        sha256: config.saving.sha256.get(index).cloned(),
     })
 }
 
@@ -364,10 +343,10 @@ fn finish_report(
     {
         return Err(error.clone());
     }
-    if config.json {
+    if config.output.json {
         output.record(report)?;
     }
-    if let Some(write_out) = &config.write_out {
+    if let Some(write_out) = &config.output.write_out {
         let (out, err) = write_out.render(report, index);
         context.progress.suspend(|| {
             context.reporter.raw(err.as_bytes());
@@ -392,7 +371,7 @@ fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
     if config.output.time {
         context.reporter.raw(timing::times(report).as_bytes());
     }
-    if !config.show_errors {
+    if !config.output.show_errors {
         return;
     }
     if let (true, Some(file)) = (config.saving.remote_header_name, &report.file) {
@@ -422,7 +401,7 @@ fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
         )),
         None if report.is_failure_status => {
             let status = report.head.as_deref().map(Head::status_text);
-            let unanswered = config.request.digest
+            let unanswered = config.credentials.digest
                 && report
                     .head
                     .as_deref()

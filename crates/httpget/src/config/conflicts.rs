@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use common::{Io, Result};
 
-use super::{Start, invalid_value, usage};
+use super::errors::{invalid_value, usage};
+use super::saving::Start;
 use crate::cli::Cli;
 use crate::policy::request;
 

@@ -1,17 +1,14 @@
-//! Files that options name: cookies, logins, tokens, entity tags, headers.
+//! Files that options name: logins, tokens, entity tags, headers, formats.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use common::{Error, Io, Kind, Result};
 
-use super::{invalid_value, usage};
+use super::errors::{invalid_value, usage};
 use crate::cli::RequestArgs;
 use crate::files;
 use crate::http::date;
 use crate::output::write_out::WriteOut;
-use crate::policy::cookie::{CookieFile, ReadError};
 use crate::policy::netrc::Netrc;
 use crate::policy::request::{self, HeaderEdit};
 use crate::policy::time_condition::TimeCondition;
@@ -41,54 +38,6 @@ pub(super) fn load_netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
         (None, false) => return Ok(Netrc::default()),
     };
     files::read_text(&path).map(|text| Netrc::parse(&text))
-}
-
-/// Joins the values of `-b` that are cookies; the others name files.
-pub(super) fn cookie_header(values: &[String]) -> Option<String> {
-    let cookies: Vec<&str> = values
-        .iter()
-        .map(String::as_str)
-        .filter(|v| v.contains('='))
-        .collect();
-    (!cookies.is_empty()).then(|| cookies.join("; "))
-}
-
-/// Reads the cookie files of `-b`; `None` if cookies are not stored at all. Calls
-/// `warn` with the name of each file that does not exist.
-pub(crate) fn load_cookies(
-    request: &RequestArgs,
-    warn: impl Fn(&str),
-) -> Result<Option<CookieFile>> {
-    let files: Vec<&String> = request.cookie.iter().filter(|v| !v.contains('=')).collect();
-    if files.is_empty() && request.cookie_jar.is_none() {
-        return Ok(None);
-    }
-    let mut found = CookieFile::default();
-    // An empty name only turns on the cookie jar, as in curl.
-    for file in files.into_iter().filter(|file| !file.is_empty()) {
-        let failed = |e| Error::local(&e).with_subject(file.clone());
-        let reader = match File::open(file) {
-            Ok(file) => BufReader::new(file),
-            // The first run of `-b FILE -c FILE` creates the file.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                if request.cookie_jar.as_deref() != Some(Path::new(file)) {
-                    warn(file);
-                }
-                continue;
-            }
-            Err(e) => return Err(failed(e)),
-        };
-        let read = CookieFile::read(reader).map_err(|error| match error {
-            ReadError::Line(number) => Error::input(
-                format!("{file}:{number}"),
-                "not a line of a Netscape cookie file",
-            ),
-            ReadError::Io(e) => failed(e),
-        })?;
-        found.jar.merge(read.jar);
-        found.headers.extend(read.headers);
-    }
-    Ok(Some(found))
 }
 
 /// Parses the value of `-z`: the name of a file, or a date.

@@ -41,15 +41,15 @@ impl Transfer<'_, '_> {
     fn credentials(&self, url: &Url, trusted: bool) -> Result<Option<(String, String)>> {
         let config = self.context.config;
         let host = request_url::host(url);
-        let is_from_option = config.user.is_some() && self.redirect_user.is_none();
-        let login = self.redirect_user.as_ref().or(config.user.as_ref()).or(self
-            .job
-            .request
-            .user
-            .as_ref());
+        let is_from_option = config.credentials.user.is_some() && self.redirect_user.is_none();
+        let login = self
+            .redirect_user
+            .as_ref()
+            .or(config.credentials.user.as_ref())
+            .or(self.job.request.user.as_ref());
         Ok(match login.filter(|_| trusted) {
             Some((user, Some(password))) => Some((user.clone(), password.clone())),
-            Some((user, None)) => match config.netrc.find(host, Some(user), trusted) {
+            Some((user, None)) => match config.credentials.netrc.find(host, Some(user), trusted) {
                 Some(found) => Some(found),
                 None if is_from_option => {
                     let asked = self.context.password.get_or_init(|| prompt::password(user));
@@ -57,17 +57,17 @@ impl Transfer<'_, '_> {
                 }
                 None => Some((user.clone(), String::new())),
             },
-            None => config.netrc.find(host, None, trusted),
+            None => config.credentials.netrc.find(host, None, trusted),
         })
     }
 
     /// Returns the value of Authorization, if it needs no challenge.
     pub(super) fn authorization(&self, url: &Url, trusted: bool) -> Result<Option<String>> {
         let config = self.context.config;
-        if let Some(token) = config.bearer.as_ref().filter(|_| trusted) {
+        if let Some(token) = config.credentials.bearer.as_ref().filter(|_| trusted) {
             return Ok(Some(format!("Bearer {token}")));
         }
-        if config.request.digest {
+        if config.credentials.digest {
             return Ok(None);
         }
         Ok(self.credentials(url, trusted)?.map(|(user, password)| {
@@ -84,7 +84,7 @@ impl Transfer<'_, '_> {
         trusted: bool,
     ) -> Result<Option<String>> {
         let config = self.context.config;
-        if !config.request.digest || head.status != 401 {
+        if !config.credentials.digest || head.status != 401 {
             return Ok(None);
         }
         let Some(challenge) = digest::challenge(head) else {
@@ -96,7 +96,7 @@ impl Transfer<'_, '_> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
             .map_err(|_| Error::new(Kind::System, "the system has no random numbers"))?;
-        let method = if config.request.head { "HEAD" } else { "GET" };
+        let method = config.request.method();
         let uri = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
@@ -112,7 +112,13 @@ impl Transfer<'_, '_> {
 
     /// Returns the value of the Cookie header for a URL.
     pub(super) fn cookie_header(&self, url: &Url, trusted: bool) -> Option<String> {
-        let given = self.context.config.cookies.clone().filter(|_| trusted);
+        let given = self
+            .context
+            .config
+            .cookies
+            .header
+            .clone()
+            .filter(|_| trusted);
         let stored = self.context.jar.as_ref().and_then(|jar| {
             let jar = jar.lock().unwrap_or_else(PoisonError::into_inner);
             jar.header(url, date::now())

@@ -1,12 +1,12 @@
 //! Conditional requests (RFC 9110, section 13): responses that a server should have
 //! answered with 304, and the entity tag of `--etag-save`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use common::Error;
 
 use super::{AttemptOutcome, Transfer};
+use crate::config::FileOrStdout;
 use crate::http::date;
 use crate::http::head::Head;
 use crate::report::AttemptError;
@@ -21,7 +21,7 @@ impl Transfer<'_, '_> {
         matches!(head.status, 200..300)
             && is_full_request
             && !config.request.head
-            && config.time_condition.is_some_and(|condition| {
+            && config.request.time_condition.is_some_and(|condition| {
                 modified().is_some_and(|modified| !condition.accepts(modified))
             })
     }
@@ -47,10 +47,10 @@ impl Transfer<'_, '_> {
     /// to standard output before the body.
     pub(super) fn save_etag(&mut self, head: &Head, is_complete: bool) -> Result<(), AttemptError> {
         let config = self.context.config;
-        let (Some(file), Some(tag)) = (&config.request.etag_save, head.get("etag")) else {
+        let (Some(target), Some(tag)) = (&config.output.etag_save, head.get("etag")) else {
             return Ok(());
         };
-        if file != Path::new("-") {
+        if let FileOrStdout::File(file) = target {
             if is_complete {
                 let line = if tag.is_empty() {
                     String::new()
@@ -61,7 +61,7 @@ impl Transfer<'_, '_> {
                     .map_err(|e| Error::local(&e).with_subject(file.display().to_string()))?;
             }
         } else if !std::mem::replace(&mut self.etag_printed, true) {
-            let tag = if config.view {
+            let tag = if config.output.view {
                 common::text::escape(tag.as_bytes())
             } else {
                 tag.into()

@@ -4,7 +4,6 @@ use super::Transfer;
 use super::sink::Sink;
 use crate::http::content_range;
 use crate::http::head::Head;
-use crate::policy::request;
 use crate::policy::resume::{PartialDownload, Verdict};
 use crate::report::{AttemptError, FetchError};
 
@@ -29,7 +28,7 @@ impl Transfer<'_, '_> {
     ) -> Result<Continuation, AttemptError> {
         let config = self.context.config;
         let Some(partial) = self.resume.clone() else {
-            let asked = config.request.range.is_some() || self.has_range_header();
+            let asked = config.request.has_range();
             if head.status == 206 && !asked {
                 let message = "unexpected 206 Partial Content";
                 return Err(FetchError::protocol(message).into());
@@ -90,11 +89,7 @@ impl Transfer<'_, '_> {
             let message = "206 Partial Content without a Content-Range";
             return Err(FetchError::protocol(message).into());
         };
-        let header = self.user_range_header();
-        let asked = match &header {
-            Some(value) => value.trim().strip_prefix("bytes="),
-            None => config.request.range.as_deref(),
-        };
+        let asked = config.request.expected_range();
         let range = content_range::parse(value).filter(|range| {
             resumed.is_some() || asked.is_none_or(|asked| content_range::satisfies(range, asked))
         });
@@ -105,22 +100,6 @@ impl Transfer<'_, '_> {
         };
         let span = range.span.map(|(first, last)| last - first);
         Ok(span.and_then(|span| span.checked_add(1)))
-    }
-
-    /// Whether a header of the user requests a range.
-    pub(super) fn has_range_header(&self) -> bool {
-        self.user_range_header().is_some()
-    }
-
-    /// Returns the Range among the headers of the user.
-    fn user_range_header(&self) -> Option<String> {
-        let edits = &self.context.config.edits;
-        edits.iter().rev().find_map(|edit| match edit {
-            request::HeaderEdit::Set(name, value) if name.eq_ignore_ascii_case("range") => {
-                Some(value.clone())
-            }
-            _ => None,
-        })
     }
 
     /// Returns the part of a piece after the overlap, which is fetched again. Fails
@@ -139,7 +118,7 @@ impl Transfer<'_, '_> {
     pub(super) fn start_over(&mut self, why: &str) {
         self.resume = None;
         self.overlap.clear();
-        if self.context.config.show_errors {
+        if self.context.config.output.show_errors {
             let url = common::text::escape(self.job.display_url.as_bytes());
             self.context
                 .reporter

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use common::Error;
 
+use super::Transfer;
 use super::output_file::OutputFile;
 use super::sink::Sink;
-use super::{Destination, Transfer};
-use crate::config::Config;
+use crate::config::{Config, Destination};
 use crate::http::charset;
 use crate::http::head::Head;
 use crate::json::{pointer::Pointer, text};
@@ -43,7 +43,7 @@ impl Transfer<'_, '_> {
                 is_started: true,
                 keeps_offsets: false,
             };
-        } else if config.json {
+        } else if config.output.json {
             self.report.is_pointer_value = true;
             body.truncate(value.end);
             body.drain(..value.start);

@@ -44,7 +44,7 @@ impl Transfer<'_, '_> {
             )
             .into());
         }
-        if let Some(pointer) = &config.pointer {
+        if let Some(pointer) = &config.output.pointer {
             self.extract(pointer, head)?;
         }
         self.save_etag(head, true)?;
@@ -97,7 +97,7 @@ impl Transfer<'_, '_> {
             file.resume(partial, |piece| hash.update(piece))?;
             *is_started = true;
         }
-        let needs_digest = config.json || self.job.sha256.is_some();
+        let needs_digest = config.output.json || self.job.sha256.is_some();
         self.finish_body(head, false, needs_digest.then_some(hash))
     }
 }

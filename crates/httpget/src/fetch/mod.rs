@@ -22,7 +22,6 @@ mod sink;
 mod source;
 mod stdout;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -35,7 +34,7 @@ pub(crate) use stdout::{SharedStdout, TransferOutput};
 
 use url::Url;
 
-use crate::config::{Config, Start};
+use crate::config::{Config, Destination, ExistingFile, Start};
 use crate::http::head::Head;
 use crate::net::{self, AbortHandle, Network};
 use crate::output::progress::Progress;
@@ -47,17 +46,6 @@ use crate::pool::HostLimiter;
 use crate::report::{AttemptError, FetchError, Report};
 use output_file::EarlierDownload;
 use sink::{RetrySupport, Sink};
-
-/// The destination of a body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Destination {
-    /// Standard output, or the JSON record.
-    Stdout,
-    /// A file with this name.
-    File(PathBuf),
-    /// A file that the URL or the server names.
-    Remote,
-}
 
 /// A URL to fetch.
 #[derive(Clone, Debug)]
@@ -157,14 +145,13 @@ pub(crate) fn fetch(
     job: &UrlJob,
     output: &mut TransferOutput<'_>,
 ) -> Report {
-    let head = context.config.request.head;
     let transfer = Transfer {
         context,
         job,
         output,
         report: Report {
             url: job.display_url.clone(),
-            method: if head { "HEAD" } else { "GET" },
+            method: context.config.request.method(),
             ..Report::default()
         },
         sink: Sink::Undecided,
@@ -246,13 +233,13 @@ impl Transfer<'_, '_> {
             _ => Some(self.output_path(None)?.0),
         };
         if let Some(path) = &path
-            && config.saving.skip_existing
+            && config.saving.existing == ExistingFile::Skip
             && path.exists()
         {
             self.report.file = Some(path.clone());
             return Ok(false);
         }
-        match (config.start, path) {
+        match (config.saving.start, path) {
             (Start::Beginning, _) | (Start::Offset(0), None) => {}
             (Start::Offset(bytes), None) => {
                 self.explicit_offset = true;
@@ -335,7 +322,7 @@ impl Transfer<'_, '_> {
             };
             retries += 1;
             self.report.retries = retries;
-            if !self.context.config.output.silent {
+            if self.context.config.output.show_retries {
                 self.context.reporter.line(format_args!(
                     "{}: {}; retrying {}",
                     common::text::escape(self.job.display_url.as_bytes()),

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use common::{Error, Kind, Result};
 
-use super::{Destination, Transfer, paths};
+use super::{Transfer, paths};
+use crate::config::{Destination, ExistingFile};
 use crate::http::disposition;
 use crate::http::head::Head;
 use crate::policy::filename;
@@ -65,7 +66,8 @@ fn hash(path: &Path) -> u64 {
 impl Transfer<'_, '_> {
     /// Whether a progress bar may be shown: not if the body is on the terminal, too.
     pub(super) fn shows_progress(&self) -> bool {
-        self.job.destination != Destination::Stdout || !self.context.config.stdout_is_terminal
+        self.job.destination != Destination::Stdout
+            || !self.context.config.output.stdout_is_terminal
     }
 
     /// Returns the label of the progress bar: the file name, or the URL.
@@ -115,11 +117,11 @@ impl Transfer<'_, '_> {
                 Error::new(Kind::Input, "the URL contains no file name").hint("use -o FILE")
             );
         };
-        let path = match &config.saving.output_dir {
+        let path = match &config.saving.directory {
             Some(directory) => directory.join(&name),
             None => name,
         };
-        if config.saving.no_clobber {
+        if config.saving.existing == ExistingFile::Number {
             return Ok((path, OnExists::NextFree));
         }
         Ok((path, on_exists))

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use common::Error;
 use url::Url;
 
-use super::{Destination, Transfer};
+use super::Transfer;
+use crate::config::{Destination, FileOrStdout};
 use crate::http::coding;
 use crate::http::head::Head;
 use crate::net::{self, Request, Response};
@@ -62,13 +63,13 @@ impl Transfer<'_, '_> {
                 }
             }
             let limit = RedirectLimit {
-                max: u32::try_from(config.request.max_redirs).ok(),
+                max: config.redirects.max,
                 followed: self.report.redirect_count,
             };
-            let next = if config.request.no_location {
-                None
-            } else {
+            let next = if config.redirects.follows {
                 redirect::target(&response.head, &url, limit)?
+            } else {
+                None
             };
             let Some(next) = next else {
                 self.final_url = url;
@@ -90,7 +91,7 @@ impl Transfer<'_, '_> {
 
     /// Whether credentials are sent to this URL.
     pub(super) fn is_trusted(&self, url: &Url) -> bool {
-        url.origin() == self.job.trusted_origin || self.context.config.request.location_trusted
+        url.origin() == self.job.trusted_origin || self.context.config.redirects.trusts_all
     }
 
     /// Sends one request and records its exchange.
@@ -188,7 +189,7 @@ impl Transfer<'_, '_> {
             host: &authority,
             trusted,
             generated: self.generated_headers(url, trusted, forward_proxy, authorization, range)?,
-            edits: &config.edits,
+            edits: &config.request.edits,
         };
         let is_same_host = url.host() == self.job.request.url.host();
         Ok(PreparedRequest {
@@ -221,8 +222,8 @@ impl Transfer<'_, '_> {
         if let Some(value) = value {
             headers.push(("Authorization", value));
         }
-        if !config.user_agent.is_empty() {
-            headers.push(("User-Agent", config.user_agent.clone()));
+        if let Some(name) = &config.request.user_agent {
+            headers.push(("User-Agent", name.clone()));
         }
         headers.push(("Accept", "*/*".to_owned()));
         if config.request.compressed {
@@ -234,7 +235,7 @@ impl Transfer<'_, '_> {
         if let Some(value) = self.cookie_header(url, trusted) {
             headers.push(("Cookie", value));
         }
-        headers.extend(config.conditional_headers.iter().cloned());
+        headers.extend(config.request.conditional_headers.iter().cloned());
         headers.extend(range);
         Ok(headers)
     }
@@ -243,19 +244,18 @@ impl Transfer<'_, '_> {
     fn record_head(&mut self, head: &Arc<Head>) -> Result<(), AttemptError> {
         let config = self.context.config;
         self.report.head_bytes += head.raw.len() as u64;
-        if let Some(file) = &self.context.header_dump {
+        if let (Some(file), Some(FileOrStdout::File(name))) =
+            (&self.context.header_dump, &config.output.header_dump)
+        {
             use std::io::Write;
             let mut file = file
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
-            file.write_all(&head.raw).map_err(|e| {
-                let name = config.output.dump_header.as_deref();
-                let name = name.unwrap_or(std::path::Path::new("-"));
-                Error::local(&e).with_subject(name.display().to_string())
-            })?;
+            file.write_all(&head.raw)
+                .map_err(|e| Error::local(&e).with_subject(name.display().to_string()))?;
         }
-        let is_dumped = config.output.dump_header.as_deref() == Some(std::path::Path::new("-"));
-        let is_shown = config.output.include || config.request.head;
+        let is_dumped = config.output.header_dump == Some(FileOrStdout::Stdout);
+        let is_shown = config.output.heads;
         if is_shown && self.job.destination != Destination::Stdout {
             if self.file_heads.len() + head.raw.len() > HEADS_MAX {
                 let message = format!("the response heads are larger than {HEADS_MAX} bytes");
@@ -265,8 +265,8 @@ impl Transfer<'_, '_> {
         }
         let is_shown = is_shown && self.job.destination == Destination::Stdout;
         // Not within a body that a retry continues.
-        if (is_shown || is_dumped) && !config.json && !self.sink.has_printed() {
-            if config.view {
+        if (is_shown || is_dumped) && !config.output.json && !self.sink.has_printed() {
+            if config.output.view {
                 self.output
                     .write(verbose::format_head(&head.raw).as_bytes())?;
             } else {

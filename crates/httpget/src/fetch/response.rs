@@ -16,7 +16,8 @@ use super::memory_file::{self, MemoryFile};
 use super::output_file::OutputFile;
 use super::sink::Sink;
 use super::source::{self, BodySource};
-use super::{AttemptOutcome, Destination, Transfer};
+use super::{AttemptOutcome, Transfer};
+use crate::config::{Destination, ErrorStatus};
 use crate::http::head::Head;
 use crate::http::{charset, coding, content_range, media};
 use crate::net::{self, Response};
@@ -44,7 +45,7 @@ impl Transfer<'_, '_> {
         self.discards_body = false;
         let config = self.context.config;
         let head = &response.head;
-        let fails = head.status >= 400 && !config.output.no_fail;
+        let fails = config.output.error_status.is_failure(head.status);
         if self.fails_time_condition(head) {
             return self.finish_not_modified(head).map(Some);
         }
@@ -96,7 +97,7 @@ impl Transfer<'_, '_> {
         let mut hash = if resumed.is_some() && self.sink.has_printed() {
             self.stdout_digest.take()
         } else {
-            (config.json || self.job.sha256.is_some())
+            (config.output.json || self.job.sha256.is_some())
                 .then(|| digest::Context::new(&digest::SHA256))
         };
         // Offsets in a range that the user requested are not those of the whole
@@ -173,14 +174,14 @@ impl Transfer<'_, '_> {
             self.discard_body();
             return Ok(());
         }
-        if config.json && self.job.destination == Destination::Stdout
-            || config.pointer.is_some() && !fails
+        if config.output.json && self.job.destination == Destination::Stdout
+            || config.output.pointer.is_some() && !fails
         {
             self.sink = self.memory_sink();
             return Ok(());
         }
         if fails
-            && (config.output.fail
+            && (config.output.error_status == ErrorStatus::Discard
                 || self.job.destination != Destination::Stdout
                 || self.sink.has_printed())
         {
@@ -194,7 +195,7 @@ impl Transfer<'_, '_> {
         if !matches!(self.sink, Sink::File { .. }) {
             let (path, on_exists) = self.reserve_path(Some(head))?;
             let create_dirs = config.saving.create_dirs;
-            let heads = config.output.include || config.request.head;
+            let heads = config.output.heads;
             let short_length = expected.filter(|&length| length <= memory_file::LENGTH_MAX);
             if let Some(length) = short_length.filter(|_| !heads && !self.is_segmented) {
                 let partial = PartialDownload {
@@ -222,7 +223,7 @@ impl Transfer<'_, '_> {
             keeps_offsets: sink_keeps_offsets,
         } = &mut self.sink
         {
-            let keeps_offsets = keeps_offsets && !config.output.include;
+            let keeps_offsets = keeps_offsets && !config.output.heads;
             file.begin(
                 validator.filter(|_| keeps_offsets),
                 expected.filter(|_| keeps_offsets),
@@ -230,7 +231,7 @@ impl Transfer<'_, '_> {
             )?;
             *is_started = true;
             *sink_keeps_offsets = keeps_offsets;
-            if config.output.include || config.request.head {
+            if config.output.heads {
                 file.write(&self.file_heads)?;
             }
         }
@@ -248,15 +249,15 @@ impl Transfer<'_, '_> {
     /// printed.
     fn stdout_sink(&self, head: &Head, keeps_offsets: bool, written: u64) -> Sink {
         let config = self.context.config;
-        if config.json || config.pointer.is_some() {
+        if config.output.json || config.output.pointer.is_some() {
             self.memory_sink()
-        } else if config.view {
+        } else if config.output.view {
             let class = media::class(head.get("content-type"));
             Sink::View {
                 view: View::new(
                     class,
                     self.report.charset,
-                    config.color,
+                    config.output.color,
                     keeps_offsets && !resume::coding(head).is_empty(),
                 ),
                 is_started: false,
@@ -272,7 +273,7 @@ impl Transfer<'_, '_> {
             .config
             .limits
             .max_bytes
-            .unwrap_or(if self.context.config.parallel {
+            .unwrap_or(if self.context.config.many.parallel {
                 MEMORY_MAX_PARALLEL
             } else {
                 MEMORY_MAX

@@ -19,7 +19,8 @@ use super::output_file::OutputFile;
 use super::redirects::PreparedRequest;
 use super::sink::Sink;
 use super::source::{self, BodySource, SpeedWindow};
-use super::{AttemptOutcome, Context, Destination, Transfer};
+use super::{AttemptOutcome, Context, Transfer};
+use crate::config::Destination;
 use crate::http::head::Head;
 use crate::net::{AbortHandle, BodyReader, Request, Response};
 use crate::output::progress::Bar;
@@ -105,10 +106,10 @@ impl Transfer<'_, '_> {
     pub(super) fn is_segmentable(&self) -> bool {
         let config = self.context.config;
         let is_continuable = |partial: &PartialDownload| partial.has_strong_validator();
-        config.segments > 1
+        config.saving.segments > 1
             && self.job.destination != Destination::Stdout
             && !self.explicit_offset
-            && !self.has_range_header()
+            && config.request.range_header.is_none()
             && self.resume.as_ref().is_none_or(is_continuable)
     }
 
@@ -168,10 +169,10 @@ impl Transfer<'_, '_> {
             start: range.start,
             end: total,
         };
-        let mut segments = SegmentMap::new(whole, config.segments.into());
+        let mut segments = SegmentMap::new(whole, config.saving.segments.into());
         segments.first_segment(range.len());
         let rest = (total - range.end).div_ceil(FIRST_LENGTH);
-        let active = 1 + rest.min(u64::from(config.segments) - 1) as usize;
+        let active = 1 + rest.min(u64::from(config.saving.segments) - 1) as usize;
         let workers = Workers {
             context: self.context,
             prepared,
@@ -235,7 +236,7 @@ impl Transfer<'_, '_> {
     /// Returns the digest of the file, if it is needed.
     fn file_digest(&mut self) -> Result<Option<digest::Context>, AttemptError> {
         let config = self.context.config;
-        let mut hash = (config.json || self.job.sha256.is_some())
+        let mut hash = (config.output.json || self.job.sha256.is_some())
             .then(|| digest::Context::new(&digest::SHA256));
         if let Some(hash) = &mut hash
             && let Sink::File { file, .. } = &mut self.sink
