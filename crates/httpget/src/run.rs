@@ -90,7 +90,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
             outcome
         };
         pool::run(operands, many.max_transfers, work, |index| {
-            output(index).skip()
+            output(index).skip();
         })
     } else {
         operands.enumerate().try_for_each(|(index, operand)| {

@@ -1,4 +1,4 @@
-//! What is printed, and where.
+//! The options of the output: of one URL, and of many.
 
 use std::path::{Path, PathBuf};
 
@@ -29,13 +29,14 @@ impl FileOrStdout {
 }
 
 /// The use of a response with status 400 or more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ErrorStatus {
-    /// A failure, the body of which is printed but not saved.
+    /// A failure, but its body is printed unless a file was expected.
+    #[default]
     Print,
     /// A failure without its body (`--fail`).
     Discard,
-    /// A success (`--no-fail`).
+    /// A success, like any other status (`--no-fail`).
     Accept,
 }
 
@@ -46,8 +47,8 @@ impl ErrorStatus {
     }
 }
 
-/// What is printed.
-#[derive(Clone, Debug)]
+/// The options of the output.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct OutputConfig {
     /// Whether the destination of a body also receives the response heads (`-i`, `-I`).
     pub(crate) heads: bool,

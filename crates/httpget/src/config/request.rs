@@ -13,8 +13,8 @@ use crate::policy::request::{self, HeaderEdit};
 use crate::policy::request_url::User;
 use crate::policy::time_condition::TimeCondition;
 
-/// What all requests contain.
-#[derive(Clone, Debug)]
+/// The values that all requests of a run share.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RequestConfig {
     /// Whether the method is HEAD instead of GET.
     pub(crate) head: bool,

@@ -13,22 +13,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ring::digest;
-
+use super::context::{Context, UrlJob};
+use super::decision::Segments;
 use super::output_file::OutputFile;
-use super::redirects::PreparedRequest;
-use super::sink::Sink;
-use super::source::{self, BodySource, SpeedWindow};
-use super::{AttemptOutcome, Context, Transfer};
-use crate::config::Destination;
+use super::requests::PreparedRequest;
+use super::source::{BodySource, SpeedWindow};
 use crate::http::head::Head;
 use crate::net::{AbortHandle, BodyReader, Request, Response};
 use crate::output::progress::Bar;
 use crate::output::verbose;
 use crate::policy::limits::Limits;
-use crate::policy::resume::{self, PartialDownload, Validator};
+use crate::policy::resume::{self, Validator};
 use crate::policy::segment_map::{ByteRange, FIRST_LENGTH, SegmentMap};
-use crate::report::{AttemptError, FetchError};
+use crate::report::AttemptError;
 
 /// Bytes per read, and per write.
 const BUFFER: usize = 64 * 1024;
@@ -51,7 +48,7 @@ enum SegmentError {
 }
 
 /// The reason why the download ended early.
-enum EndReason {
+pub(super) enum EndReason {
     Changed,
     Failed(AttemptError),
     /// The server refused the segment of the last connection.
@@ -101,150 +98,88 @@ struct Workers<'a> {
     changed: Condvar,
 }
 
-impl Transfer<'_, '_> {
-    /// Whether this transfer may use several connections.
-    pub(super) fn is_segmentable(&self) -> bool {
-        let config = self.context.config;
-        let is_continuable = |partial: &PartialDownload| partial.has_strong_validator();
-        config.saving.segments > 1
-            && self.job.destination != Destination::Stdout
-            && !self.explicit_offset
-            && config.request.range_header.is_none()
-            && self.resume.as_ref().is_none_or(is_continuable)
-    }
+/// The values that all connections of a download share with its first one.
+pub(super) struct Connections<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) job: &'a UrlJob,
+    /// The request of a segment, without its range.
+    pub(super) prepared: PreparedRequest,
+    pub(super) deadline: Option<Instant>,
+    /// The abort handle of the first connection.
+    pub(super) abort_handle: Arc<AbortHandle>,
+}
 
-    /// Returns the first segment to request.
-    pub(super) fn first_segment(&self) -> ByteRange {
-        let start = self.resume.as_ref().map_or(0, |partial| partial.bytes);
-        ByteRange {
-            start,
-            end: start + FIRST_LENGTH,
-        }
-    }
+/// The end of a download over several connections.
+pub(super) struct SegmentsEnd {
+    /// The number of bytes from the start of the file without a gap.
+    pub(super) contiguous: u64,
+    /// The number of bytes received.
+    pub(super) wire_bytes: u64,
+    /// The reason why the file is incomplete, if it is.
+    pub(super) reason: Option<EndReason>,
+}
 
-    /// Downloads a file, starting with its first segment `response`. Returns `None` if the whole
-    /// file must be requested. `is_last` is true if no retry is left.
-    pub(super) fn download_segments(
-        &mut self,
-        response: Response,
-        is_last: bool,
-    ) -> Result<Option<AttemptOutcome>, AttemptError> {
-        let config = self.context.config;
-        let head = Arc::clone(&response.head);
-        let resumed = self.resume.clone();
-        let validator = match &resumed {
-            Some(partial) => partial.validator.clone().filter(|v| v.agrees(&head)),
-            None => Validator::strong(&head),
-        };
-        let (Some(validator), Some((range, total))) =
-            (validator, self.first_segment().matched_by(&head))
-        else {
-            self.is_segmented = false;
-            return Ok(None);
-        };
-        let differs = |partial: &PartialDownload| {
-            partial.total.is_some_and(|known| known != total) || !partial.is_coded_as(&head)
-        };
-        if resumed.as_ref().is_some_and(differs) {
-            self.is_segmented = false;
-            return Ok(None);
-        }
-        if let Some(max) = config.limits.max_bytes.filter(|&max| total > max) {
-            return Err(source::too_large(max).into());
-        }
-        self.report.is_failure_status = false;
-        self.open_destination(&head, false, resumed.as_ref(), Some(total), true, &mut None)?;
-        let trusted = self.is_trusted(&self.final_url);
-        let prepared = self.prepare_request(&self.final_url, trusted, None, Vec::new())?;
-        let (shows_bar, label) = (self.shows_progress(), self.progress_label());
-        let Sink::File { file, .. } = &mut self.sink else {
-            return Err(FetchError::protocol("segments can only be written to a file").into());
-        };
-        if !file.is_seekable() {
-            self.is_segmented = false;
-            return Ok(None);
-        }
-        file.begin_segments()?;
-        let whole = ByteRange {
-            start: range.start,
-            end: total,
-        };
-        let mut segments = SegmentMap::new(whole, config.saving.segments.into());
-        segments.first_segment(range.len());
-        let rest = (total - range.end).div_ceil(FIRST_LENGTH);
-        let active = 1 + rest.min(u64::from(config.saving.segments) - 1) as usize;
-        let workers = Workers {
-            context: self.context,
-            prepared,
-            validator,
-            coding: resume::coding(&head),
-            total,
-            limits: shared_limits(config.limits, active),
-            deadline: self.deadline,
-            file,
-            abort_handles: std::iter::once(self.abort_handle.take().unwrap_or_default())
-                .chain((1..active).map(|_| Arc::default()))
-                .collect(),
-            progress: Mutex::new(Progress {
-                segments,
-                active,
-                end: None,
-                wire_bytes: 0,
-                window: SpeedWindow::new(),
-                bar: self
-                    .context
-                    .progress
-                    .bar(shows_bar, &label, range.start, Some(total)),
-                saved: range.start,
-                saved_at: None,
-            }),
-            changed: Condvar::new(),
-        };
-        workers.run(range, response.body);
-        let progress = workers
-            .progress
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let contiguous = progress.segments.contiguous();
-        file.end_segments(contiguous)?;
-        self.report.bytes = contiguous;
-        self.report.wire_bytes += progress.wire_bytes;
-        // The status may be temporary, or the server says when to retry.
-        if let Some(EndReason::Refused(head)) = &progress.end
-            && let Some(delay) = self.status_retry_delay(head, is_last)
-        {
-            self.report.head = Some(Arc::clone(head));
-            self.prepare_retry()?;
-            return Ok(Some(AttemptOutcome::RetryAfter(delay)));
-        }
-        match progress.end {
-            Some(EndReason::Failed(error)) => Err(error),
-            // A single request shows what the status means.
-            Some(EndReason::Changed | EndReason::Refused(_)) => {
-                self.is_segmented = false;
-                self.resume = None;
-                Ok(None)
-            }
-            None => {
-                let hash = self.file_digest()?;
-                self.finish_body(&head, false, hash)?;
-                Ok(Some(AttemptOutcome::Done))
-            }
-        }
-    }
-
-    /// Returns the digest of the file, if it is needed.
-    fn file_digest(&mut self) -> Result<Option<digest::Context>, AttemptError> {
-        let config = self.context.config;
-        let mut hash = (config.output.json || self.job.sha256.is_some())
-            .then(|| digest::Context::new(&digest::SHA256));
-        if let Some(hash) = &mut hash
-            && let Sink::File { file, .. } = &mut self.sink
-        {
-            file.read_existing(&mut |piece| hash.update(piece))?;
-        }
-        Ok(hash)
-    }
+/// Downloads a file, starting with its first segment `response`.
+pub(super) fn download(
+    connections: Connections<'_>,
+    first: &Segments,
+    response: Response,
+    file: &mut OutputFile,
+) -> Result<SegmentsEnd, AttemptError> {
+    let Connections {
+        context,
+        job,
+        prepared,
+        deadline,
+        abort_handle,
+    } = connections;
+    let config = context.config;
+    let (range, total) = (first.range, first.total);
+    file.begin_segments()?;
+    let whole = ByteRange {
+        start: range.start,
+        end: total,
+    };
+    let mut segments = SegmentMap::new(whole, config.saving.segments.into());
+    segments.first_segment(range.len());
+    let rest = (total - range.end).div_ceil(FIRST_LENGTH);
+    let active = 1 + rest.min(u64::from(config.saving.segments) - 1) as usize;
+    let workers = Workers {
+        context,
+        prepared,
+        validator: first.validator.clone(),
+        coding: resume::coding(&response.head),
+        total,
+        limits: shared_limits(config.limits, active),
+        deadline,
+        file,
+        abort_handles: std::iter::once(abort_handle)
+            .chain((1..active).map(|_| Arc::default()))
+            .collect(),
+        progress: Mutex::new(Progress {
+            segments,
+            active,
+            end: None,
+            wire_bytes: 0,
+            window: SpeedWindow::new(),
+            bar: context.bar(job, range.start, Some(total)),
+            saved: range.start,
+            saved_at: None,
+        }),
+        changed: Condvar::new(),
+    };
+    workers.run(range, response.body);
+    let progress = workers
+        .progress
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let contiguous = progress.segments.contiguous();
+    file.end_segments(contiguous)?;
+    Ok(SegmentsEnd {
+        contiguous,
+        wire_bytes: progress.wire_bytes,
+        reason: progress.end,
+    })
 }
 
 /// Divides the limits of the transfer among its connections.

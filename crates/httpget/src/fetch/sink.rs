@@ -1,12 +1,17 @@
 //! The destination of a body during a transfer, and what a retry can do with it.
 
+use std::path::PathBuf;
+
 use common::Result;
 
 use super::memory_file::MemoryFile;
 use super::output_file::OutputFile;
 use super::stdout::TransferOutput;
+use crate::http::content_range;
+use crate::http::date::Seconds;
+use crate::http::head::Head;
 use crate::output::view::View;
-use crate::policy::resume::{PartialDownload, Validator};
+use crate::policy::resume::{self, PartialDownload, Validator};
 
 /// The destination of the bytes of a body.
 #[derive(Debug)]
@@ -57,6 +62,24 @@ impl Sink {
         }
     }
 
+    /// Returns the sink of a body on standard output, of which `written` bytes have
+    /// been written.
+    pub(super) fn new_stdout(head: &Head, keeps_offsets: bool, written: u64) -> Self {
+        Self::Stdout {
+            written: PartialDownload {
+                bytes: written,
+                validator: Validator::of(head),
+                total: match head.status {
+                    206 => content_range::of(head).and_then(|range| range.total),
+                    _ => head.content_length().ok().flatten(),
+                },
+                coding: Some(resume::coding(head)),
+                ..PartialDownload::default()
+            },
+            keeps_offsets,
+        }
+    }
+
     /// Whether the body has a destination that was used.
     pub(super) fn has_destination(&self) -> bool {
         !matches!(
@@ -67,6 +90,11 @@ impl Sink {
                     ..
                 }
         )
+    }
+
+    /// Whether the sink has received a body.
+    pub(super) fn holds_body(&self) -> bool {
+        self.has_destination() && !matches!(self, Self::Discard)
     }
 
     /// Moves a body in memory to a partial file, which is continued or removed
@@ -120,6 +148,44 @@ impl Sink {
             Self::MemoryFile(memory_file) => memory_file.write(bytes),
         }
         Ok(true)
+    }
+
+    /// Renames a complete and verified file, which gets the time `modified`. Returns its
+    /// name; `None` if the body is not saved.
+    pub(super) fn save(&mut self, modified: Option<Seconds>) -> Result<Option<PathBuf>> {
+        match std::mem::replace(self, Self::Discard) {
+            Self::File {
+                file,
+                is_started: true,
+                ..
+            } => file.finish(modified).map(Some),
+            Self::MemoryFile(memory_file) => memory_file.finish(modified).map(Some),
+            other => {
+                *self = other;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ends the sink after the last attempt. Keeps a partial file for a later run,
+    /// unless it `removes` it, and returns a body in memory.
+    pub(super) fn close(mut self, removes: bool) -> Result<Option<Vec<u8>>> {
+        self.spill_to_file()?;
+        match self {
+            // A complete file has been renamed and is no longer a sink.
+            Self::File {
+                file, is_started, ..
+            } => {
+                if is_started {
+                    file.abandon(removes)?;
+                } else {
+                    file.discard_unused()?;
+                }
+                Ok(None)
+            }
+            Self::Memory { bytes, .. } => Ok(Some(bytes)),
+            _ => Ok(None),
+        }
     }
 
     /// Returns how a retry can treat the output.

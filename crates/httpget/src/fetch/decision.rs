@@ -1,0 +1,426 @@
+//! The use of a response: retry, give up, or deliver its body, and where to.
+//!
+//! [`decide`] is a pure function. It makes these checks in this order, and the first
+//! one that applies decides:
+//!
+//! | # | check | decision |
+//! |---|---|---|
+//! | 1 | the status may be temporary, and a retry is left | `Retry` |
+//! | 2 | Last-Modified does not meet `-z`, and the whole body was requested | `NotModified` |
+//! | 3 | a segment was requested: a 206 with it, of the same version | `Segments`; `Fail` if the file exceeds `--max-filesize` |
+//! | 4 | a segment was requested: another 206, or a 416 for an empty file | `Repeat` over one connection |
+//! | 5 | nothing was there: a 206 that was not requested | `Fail` |
+//! | 6 | bytes were there: the rest of them | goes on with 11 |
+//! | 7 | bytes were there: a 416 that proves them complete | `Complete` |
+//! | 8 | bytes were there and cannot be given up: a 200, or a part that does not fit | `Fail` |
+//! | 9 | bytes were there: a part that does not fit | `Repeat` from the start |
+//! | 10 | bytes were printed: another status that is not a failure | `Fail` |
+//! | 11 | the content coding is unknown, or a length is invalid | `Fail` |
+//! | 12 | a 206 is not the requested range, or its lengths differ | `Fail` |
+//! | 13 | the body exceeds `--max-filesize`, and is not that of a failure | `Fail` |
+//! | 14 | none of these | `Deliver` |
+//!
+//! [`place`] then chooses where the body goes:
+//!
+//! | # | check | place |
+//! |---|---|---|
+//! | 1 | it continues the bytes that are there | after them |
+//! | 2 | HEAD without a file for the head, or a 304, which leaves a file as it is | discarded |
+//! | 3 | the JSON record contains it, or `--pointer` searches it | memory |
+//! | 4 | the status is a failure, and `-f` is given, a file was expected, or bytes were printed | discarded |
+//! | 5 | there is no file | standard output |
+//! | 6 | the length is known and small, and no heads are saved with it | the file, through memory |
+//! | 7 | none of these | the file |
+
+use std::time::Duration;
+
+use super::memory_file;
+use super::requested_part::{RequestedPart, first_segment};
+use super::source;
+use crate::config::{ErrorStatus, OutputConfig, RequestConfig};
+use crate::http::head::Head;
+use crate::http::{coding, content_range, date};
+use crate::policy::resume::{PartialDownload, Validator, Verdict};
+use crate::policy::segment_map::ByteRange;
+use crate::report::FetchError;
+
+/// The state that decides how a response is used.
+#[derive(Clone, Debug)]
+pub(super) struct Situation<'a> {
+    pub(super) request: &'a RequestConfig,
+    pub(super) output: &'a OutputConfig,
+    /// The maximum size of the body in bytes.
+    pub(super) max_bytes: Option<u64>,
+    /// Whether the body is saved to a file.
+    pub(super) is_saved: bool,
+    /// The part that was requested.
+    pub(super) part: &'a RequestedPart,
+    /// Whether bytes of an earlier attempt have been printed.
+    pub(super) has_printed: bool,
+    /// The delay before a retry, if the status may be temporary and a retry is left.
+    pub(super) retry_delay: Option<Duration>,
+}
+
+/// The use of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Retry after this delay.
+    Retry(Duration),
+    /// Finish as if the status were 304.
+    NotModified,
+    /// Download the rest of the file over several connections.
+    Segments(Segments),
+    /// Send another request within this attempt.
+    Repeat,
+    /// The partial download is complete already.
+    Complete(PartialDownload),
+    /// Deliver the body to its place.
+    Deliver(Body),
+    Fail(FetchError),
+}
+
+/// The first segment of a file, and the file that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Segments {
+    /// The bytes that are there already.
+    pub(super) resumed: Option<PartialDownload>,
+    pub(super) validator: Validator,
+    /// The range of this response.
+    pub(super) range: ByteRange,
+    /// The length of the file in bytes.
+    pub(super) total: u64,
+}
+
+impl Segments {
+    /// Returns the whole file as a body.
+    pub(super) fn body(&self) -> Body {
+        Body {
+            fails: false,
+            codings: Vec::new(),
+            length: Some(self.total),
+            range_length: None,
+            keeps_offsets: true,
+            place: if self.resumed.is_some() {
+                Place::Continued
+            } else {
+                Place::File
+            },
+            resumed: self.resumed.clone(),
+        }
+    }
+}
+
+/// A body to deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Body {
+    /// The bytes that it continues.
+    pub(super) resumed: Option<PartialDownload>,
+    /// Whether the status is a failure.
+    pub(super) fails: bool,
+    /// The content codings to decode.
+    pub(super) codings: Vec<String>,
+    /// The length by Content-Length, before decoding.
+    pub(super) length: Option<u64>,
+    /// The length by Content-Range.
+    pub(super) range_length: Option<u64>,
+    /// Whether offsets in the body are offsets in the whole body, so that a retry or a
+    /// later run can continue it.
+    pub(super) keeps_offsets: bool,
+    pub(super) place: Place,
+}
+
+impl Body {
+    /// Returns the number of bytes that will be delivered, if it is known.
+    pub(super) fn decoded_length(&self) -> Option<u64> {
+        self.length.filter(|_| self.codings.is_empty())
+    }
+}
+
+/// The place of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// After the bytes that are there.
+    Continued,
+    Discarded,
+    Memory,
+    Stdout,
+    File,
+    /// The file, through memory: the body is complete after a few reads.
+    ShortFile,
+}
+
+/// A decision about a response, with the changes to the next request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) action: Action,
+    /// Why the partial download is given up, if it is.
+    pub(super) start_over: Option<&'static str>,
+    /// Whether the server does not support segments.
+    pub(super) one_connection: bool,
+}
+
+impl From<Action> for Decision {
+    fn from(action: Action) -> Self {
+        Self {
+            action,
+            start_over: None,
+            one_connection: false,
+        }
+    }
+}
+
+/// Decides how a response is used, by the first table of this module.
+pub(super) fn decide(situation: &Situation<'_>, head: &Head) -> Decision {
+    if let Some(delay) = situation.retry_delay {
+        return Action::Retry(delay).into();
+    }
+    if fails_time_condition(situation, head) {
+        return Action::NotModified.into();
+    }
+    let over_one_connection = || Decision {
+        one_connection: true,
+        ..Action::Repeat.into()
+    };
+    if let RequestedPart::Segment(partial) = situation.part {
+        match head.status {
+            206 => {
+                let segments = segments(situation, head, partial.as_ref());
+                return segments.map_or_else(over_one_connection, Decision::from);
+            }
+            416 if partial.is_none() => return over_one_connection(),
+            _ => {}
+        }
+    }
+    let fails = situation.output.error_status.is_failure(head.status);
+    let decision = match continuation(situation, head, fails) {
+        Continuation::Rest(partial) => body(situation, head, fails, Some(partial)).into(),
+        Continuation::Fresh => body(situation, head, fails, None).into(),
+        Continuation::Replaced(why) => Decision {
+            start_over: Some(why),
+            ..body(situation, head, fails, None).into()
+        },
+        Continuation::Unusable(why) => Decision {
+            start_over: Some(why),
+            ..Action::Repeat.into()
+        },
+        Continuation::Complete(partial) => Action::Complete(partial).into(),
+        Continuation::Failed(message) => Action::Fail(FetchError::protocol(message)).into(),
+    };
+    // A server that sends the whole body does not support ranges.
+    let is_segment = matches!(situation.part, RequestedPart::Segment(_));
+    Decision {
+        one_connection: is_segment && head.status < 300,
+        ..decision
+    }
+}
+
+/// Whether Last-Modified shows that the condition of `-z` is not met, because the
+/// server has ignored If-Modified-Since.
+fn fails_time_condition(situation: &Situation<'_>, head: &Head) -> bool {
+    let request = situation.request;
+    let is_full_request = situation.part.partial().is_none() && request.range.is_none();
+    let modified = || date::parse(head.get("last-modified")?);
+    matches!(head.status, 200..300)
+        && is_full_request
+        && !request.head
+        && request.time_condition.is_some_and(|condition| {
+            modified().is_some_and(|modified| !condition.accepts(modified))
+        })
+}
+
+/// Decides how a 206 to the request for the first segment is used; `None` if it is not
+/// that segment of a file with a strong validator.
+fn segments(
+    situation: &Situation<'_>,
+    head: &Head,
+    partial: Option<&PartialDownload>,
+) -> Option<Action> {
+    let validator = match partial {
+        Some(partial) => partial.validator.clone().filter(|v| v.agrees(head)),
+        None => Validator::strong(head),
+    }?;
+    let (range, total) = first_segment(partial).matched_by(head)?;
+    let differs = |partial: &PartialDownload| {
+        partial.total.is_some_and(|known| known != total) || !partial.is_coded_as(head)
+    };
+    if partial.is_some_and(differs) {
+        return None;
+    }
+    Some(match situation.max_bytes.filter(|&max| total > max) {
+        Some(max) => Action::Fail(source::too_large(max)),
+        None => Action::Segments(Segments {
+            resumed: partial.cloned(),
+            validator,
+            range,
+            total,
+        }),
+    })
+}
+
+/// The relation of a response to the partial download.
+enum Continuation {
+    /// Its body continues the partial download.
+    Rest(PartialDownload),
+    /// The partial download is complete.
+    Complete(PartialDownload),
+    /// There is none, or the response is not about it.
+    Fresh,
+    /// Its body replaces the partial download, for this reason.
+    Replaced(&'static str),
+    /// The whole body must be requested, for this reason.
+    Unusable(&'static str),
+    Failed(String),
+}
+
+fn continuation(situation: &Situation<'_>, head: &Head, fails: bool) -> Continuation {
+    let Some(partial) = situation.part.partial() else {
+        return if head.status == 206 && !situation.request.has_range() {
+            Continuation::Failed("unexpected 206 Partial Content".to_owned())
+        } else {
+            Continuation::Fresh
+        };
+    };
+    let must_continue = situation.has_printed || matches!(situation.part, RequestedPart::Offset(_));
+    match partial.classify(head) {
+        Verdict::Continue => Continuation::Rest(partial.clone()),
+        Verdict::Complete => Continuation::Complete(partial.clone()),
+        Verdict::Whole | Verdict::Refetch if must_continue => Continuation::Failed(
+            "the server does not continue the body where its first part ended".to_owned(),
+        ),
+        Verdict::Whole => {
+            let changed = partial.validator.as_ref().is_some_and(|v| !v.agrees(head));
+            Continuation::Replaced(if changed {
+                "the file on the server has changed"
+            } else {
+                "the server sent the whole body"
+            })
+        }
+        Verdict::Refetch => {
+            Continuation::Unusable("the server does not offer the rest of the body")
+        }
+        // The bytes already printed are not a prefix of this body.
+        Verdict::Other if situation.has_printed && !fails => {
+            let status = head.status_text();
+            Continuation::Failed(format!(
+                "the server sent {status} instead of the rest of the body"
+            ))
+        }
+        Verdict::Other => Continuation::Fresh,
+    }
+}
+
+/// Checks the framing of a body, and decides where it goes.
+fn body(
+    situation: &Situation<'_>,
+    head: &Head,
+    fails: bool,
+    resumed: Option<PartialDownload>,
+) -> Action {
+    check_body(situation, head, fails, resumed).map_or_else(Action::Fail, Action::Deliver)
+}
+
+fn check_body(
+    situation: &Situation<'_>,
+    head: &Head,
+    fails: bool,
+    resumed: Option<PartialDownload>,
+) -> Result<Body, FetchError> {
+    let request = situation.request;
+    let codings = if request.compressed && !request.head {
+        coding::codings(head.all("content-encoding")).map_err(FetchError::protocol)?
+    } else {
+        Vec::new()
+    };
+    let length = head.content_length()?.filter(|_| !request.head);
+    let range_length = range_length(request, head, resumed.is_some())?;
+    if let (Some(length), Some(range_length)) = (length, range_length)
+        && range_length != length
+    {
+        return Err(FetchError::protocol(
+            "Content-Length differs from the length of Content-Range",
+        ));
+    }
+    if let (Some(max), Some(length)) = (situation.max_bytes, length)
+        && length > max
+        && !fails
+    {
+        return Err(source::too_large(max));
+    }
+    let mut body = Body {
+        // Offsets in a range that the user requested are not those of the whole body.
+        keeps_offsets: codings.is_empty() && (head.status != 206 || resumed.is_some()),
+        place: Place::Continued,
+        resumed,
+        fails,
+        codings,
+        length,
+        range_length,
+    };
+    if body.resumed.is_none() {
+        body.place = place(situation, head.status, &body);
+    }
+    Ok(body)
+}
+
+/// Returns the length of a 206 response by its Content-Range. Fails if that is not the
+/// requested range.
+fn range_length(
+    request: &RequestConfig,
+    head: &Head,
+    is_resumed: bool,
+) -> Result<Option<u64>, FetchError> {
+    if head.status != 206 || request.head {
+        return Ok(None);
+    }
+    let is_multipart = head.get("content-type").is_some_and(|value| {
+        let kind = value.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("multipart/byteranges")
+    });
+    let Some(value) = head.get("content-range") else {
+        if is_multipart {
+            return Ok(None);
+        }
+        let message = "206 Partial Content without a Content-Range";
+        return Err(FetchError::protocol(message));
+    };
+    let asked = request.expected_range().filter(|_| !is_resumed);
+    let range = content_range::parse(value)
+        .filter(|range| asked.is_none_or(|asked| content_range::satisfies(range, asked)));
+    let Some(range) = range else {
+        let value = common::text::escape(value.as_bytes());
+        let message = format!("Content-Range {value:?} is not the requested range");
+        return Err(FetchError::protocol(message));
+    };
+    let span = range.span.map(|(first, last)| last - first);
+    Ok(span.and_then(|span| span.checked_add(1)))
+}
+
+/// Chooses the place of a body that continues nothing, by the second table of this
+/// module.
+fn place(situation: &Situation<'_>, status: u16, body: &Body) -> Place {
+    let (request, output, fails) = (situation.request, situation.output, body.fails);
+    let saves_head = request.head && situation.is_saved && !fails;
+    if (request.head && !saves_head) || status == 304 {
+        return Place::Discarded;
+    }
+    if output.json && !situation.is_saved || output.pointer.is_some() && !fails {
+        return Place::Memory;
+    }
+    let is_unwanted = output.error_status == ErrorStatus::Discard;
+    if fails && (is_unwanted || situation.is_saved || situation.has_printed) {
+        return Place::Discarded;
+    }
+    if !situation.is_saved {
+        return Place::Stdout;
+    }
+    let is_short = |length| length <= memory_file::LENGTH_MAX;
+    if !output.heads && body.decoded_length().is_some_and(is_short) {
+        Place::ShortFile
+    } else {
+        Place::File
+    }
+}
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;
