@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
     if let Ok(head) = Head::parse(head.as_bytes()) {
         let _ = retry::retry_after(&head);
         if let Some(challenge) = digest::challenge(&head) {
-            let value = challenge.answer("GET", "/", ("u", "p"), "c");
+            let value = challenge.authorization("GET", "/", ("u", "p"), "c");
             assert!(!value.contains(['\r', '\n']));
         }
     }

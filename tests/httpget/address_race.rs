@@ -83,7 +83,10 @@ fn a_silent_address_is_skipped_after_a_quarter_of_a_second() {
     // A single silent address is waited for until the connect timeout.
     let (record, code) = get(port, "127.0.0.2", &["--connect-timeout", "0.5"]);
     assert_eq!((code, &record["kind"]), (3, &"timeout".into()));
-    assert_eq!(record["message"], "no connection within 500 ms");
+    assert_eq!(
+        record["message"],
+        "no connection within 500 ms (--connect-timeout)"
+    );
     assert!(record["duration_ms"].as_f64().unwrap() >= 500.0);
 }
 

@@ -211,7 +211,7 @@ fn bodies_in_memory_are_limited() {
             .arg(server.url("/"))
             .run();
         out.code(1)
-            .stderr_contains("too large to hold in memory")
+            .stderr_contains("bytes in memory; use --max-filesize")
             .peak_memory_below(100 * MIB);
         assert!(out.stdout.len() < 5_000, "{}", out.stdout.len());
         if how[0] == "--json" {
@@ -359,7 +359,7 @@ fn endless_heads_are_refused() {
     for (head, reason) in [
         (interim, "interim responses"),
         ("HTTP/1.1 100 C\r\n\r\n".repeat(200), "interim responses"),
-        (many, "more than 5000 lines"),
+        (many, "more than 5000 header lines"),
         (long, "longer than 307200 bytes"),
     ] {
         let server = always(Reply::raw(head).close());

@@ -170,9 +170,8 @@ fn a_password_is_read_from_the_terminal_only() {
         .args(["-u", "alice", &server.url("/")])
         .stdin("from stdin\n")
         .run();
-    out.code(2).stderr_contains(
-        "--user: no password was given, and there is no terminal to prompt for it",
-    );
+    out.code(2)
+        .stderr_contains("missing password for --user, and no terminal to ask for it");
     assert!(server.requests().is_empty());
     if Tool::new("sh").args(["-c", "command -v script"]).run().code != Some(0) {
         return testkit::netns::skip("not installed: script");

@@ -253,7 +253,7 @@ fn silent_servers_time_out() {
         .args(["--stall-timeout", "200ms", &silent.url("/")])
         .run()
         .code(3)
-        .stderr_contains("silent for 200 ms");
+        .stderr_contains("the server sent nothing for 200 ms");
     httpget()
         .args(["-m", "0.2", &silent.url("/")])
         .run()
@@ -341,6 +341,20 @@ fn addresses_and_ports_can_be_overridden() {
         .run()
         .code(0)
         .stdout("x\n");
+    for (name, reason) in [
+        ("no-such-if", "no such network interface"),
+        ("192.0.2.1", "not an address of this machine"),
+    ] {
+        httpget()
+            .args(["--interface", name, &server.url("/")])
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr(&format!(
+                "httpget: invalid value '{name}' for '--interface': {reason}; \
+                 see 'httpget --help'\n"
+            ));
+    }
     httpget()
         .args(["-6", &server.url("/")])
         .run()

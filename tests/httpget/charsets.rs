@@ -134,7 +134,7 @@ fn a_compressed_body_gets_a_hint() {
         .code(3)
         .stdout("")
         .stderr(&format!(
-            "httpget: {url}: the body is not JSON: it is not UTF-8; {hint}\n"
+            "httpget: {url}: the body is not JSON: it is not valid UTF-8; {hint}\n"
         ));
     let (shown, out) = on_terminal(&url);
     out.code(2).stderr(&format!(

@@ -1,25 +1,27 @@
-//! Options of curl: those without a counterpart, and those that change nothing.
+//! Options of curl and wget: those without a counterpart, and those that change
+//! nothing.
 
 use testkit::http::Reply;
 
 use crate::support::{always, httpget};
 
+/// Checks that an option is refused with this hint.
+fn refused(option: &str, hint: &str) {
+    httpget()
+        .args([option, "x", "http://127.0.0.1:1/"])
+        .run()
+        .code(2)
+        .stdout("")
+        .stderr_contains(&format!("httpget: {option} is not supported"))
+        .stderr_contains(&format!(" {hint}; see 'httpget --help'\n"));
+}
+
 /// Options of curl that a tool for GET does not have.
 #[test]
 fn options_of_curl_get_hints() {
-    let refused = |option: &str, line: &str| {
-        let args = [option, "x", "http://127.0.0.1:1/"];
-        httpget()
-            .args(args)
-            .run()
-            .code(2)
-            .stdout("")
-            .stderr(&format!(
-                "httpget: {option} is not supported: {line}; see 'httpget --help'\n"
-            ));
-    };
+    let only_get = "only GET and, with -I, HEAD are supported; use curl";
     for option in ["-X", "-d", "-T", "-F", "--request", "--data"] {
-        refused(option, "httpget sends only GET and, with -I, HEAD");
+        refused(option, only_get);
     }
     for (option, hint) in [
         ("--url", "give the URL without an option"),
@@ -29,7 +31,7 @@ fn options_of_curl_get_hints() {
         ("--oauth2-bearer", "use --bearer-file FILE"),
         (
             "--http2",
-            "requests are HTTP/1.1, which every server understands",
+            "use HTTP/1.1, the only version that is supported",
         ),
         (
             "--proto",
@@ -37,10 +39,49 @@ fn options_of_curl_get_hints() {
         ),
         (
             "--proxytunnel",
-            "https always uses a tunnel, and http never does",
+            "a proxy is always tunnelled for https:// and never for http://",
         ),
     ] {
         refused(option, hint);
+    }
+}
+
+#[test]
+fn options_of_wget_get_hints() {
+    for (option, hint) in [
+        ("--continue", "use -C - to resume, or -C OFFSET"),
+        ("--content-disposition", "use -O -J"),
+        ("--no-check-certificate", "use -k"),
+        (
+            "--tries",
+            "use --retry N, which does not count the first attempt",
+        ),
+        ("-P", "use --output-dir DIR"),
+        ("--output-document", "use -o FILE"),
+        (
+            "--input-file",
+            "use @FILE as the URL, or - for standard input",
+        ),
+        ("--spider", "use -I"),
+        (
+            "--post-data",
+            "only GET and, with -I, HEAD are supported; use curl",
+        ),
+        ("--recursive", "links in a page are not followed; use wget"),
+    ] {
+        refused(option, hint);
+    }
+    // Both letters have another meaning, that of curl.
+    for option in ["-c", "-nc"] {
+        httpget()
+            .args([option, "http://127.0.0.1:1/file"])
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr(
+                "httpget: missing URL: -c takes the name of a file for cookies; use -C - to \
+                 resume, --no-clobber or --skip-existing to keep files; see 'httpget --help'\n",
+            );
     }
 }
 

@@ -59,7 +59,7 @@ fn zones_of_addresses_are_used() {
         .run()
         .code(2)
         .stderr(&format!(
-            "httpget: {}: no-such-if: no such interface\n",
+            "httpget: {}: no network interface no-such-if\n",
             url("25no-such-if")
         ));
 }
@@ -83,7 +83,7 @@ fn a_silent_proxy_is_limited_by_max_time() {
         .arg("http://origin.invalid/")
         .run()
         .code(3)
-        .stderr("httpget: http://origin.invalid/: no connection within --max-time\n");
+        .stderr("httpget: http://origin.invalid/: no answer from the proxy within --max-time\n");
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn formats_of_write_out() {
     assert!(json["time_total"].as_f64().unwrap() > 0.0);
     run("a%{nonsense}b")
         .code(0)
-        .stderr_contains("warning: --write-out: unknown variable nonsense");
+        .stderr_contains("warning: --write-out: unknown variable 'nonsense'");
 }
 
 #[test]
@@ -222,11 +222,11 @@ fn options_without_effect_cause_warnings() {
     };
     saving(&["-o", "a", "-o", "b", "-o", "c"])
         .code(0)
-        .stderr("httpget: warning: 2 more -o than URLs\n");
+        .stderr("httpget: warning: 2 -o without a URL\n");
     saving(&["-J"])
         .code(0)
         .stdout("x")
-        .stderr("httpget: warning: --remote-header-name has no effect without -O\n");
+        .stderr("httpget: warning: -J has no effect without -O\n");
     saving(&["-s", "-J", "-o", "a", "-o", "b"])
         .code(0)
         .stderr("");

@@ -138,7 +138,7 @@ fn an_overlap_without_a_rest_is_cut_short() {
         .args(["-C", "-", &url])
         .run()
         .code(0)
-        .stderr_contains("starting over: the server does not offer the rest of the body");
+        .stderr_contains("starting over: the server does not send the rest of the body");
     assert!(read(dir.path(), "f") == body);
 }
 
@@ -274,8 +274,7 @@ fn an_endless_line_does_not_block_other_transfers() {
     seen.open();
     let out = running.wait();
     gate.open();
-    out.code(3)
-        .stderr_contains("an unfinished line made too little progress");
+    out.code(3).stderr_contains("a line stayed incomplete");
     assert!(
         out.stdout_str().ends_with("x\ngood\n"),
         "{}",

@@ -115,7 +115,7 @@ fn pointers_extract_values() {
     get("/a/2")
         .code(1)
         .stdout("")
-        .stderr_contains("no such value");
+        .stderr_contains("the JSON body has no value at /");
     get("a").code(2).stdout("");
     let server = always(Reply::text("no json"));
     httpget()

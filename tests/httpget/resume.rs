@@ -180,7 +180,7 @@ fn another_content_coding_is_another_body() {
             .args(["-C", "-", &url])
             .run()
             .code(0)
-            .stderr_contains("starting over: the server does not offer the rest of the body");
+            .stderr_contains("starting over: the server does not send the rest of the body");
         assert!(read(dir.path(), "f") == body);
         assert_eq!(files(dir.path()), ["f"]);
     }
@@ -257,7 +257,7 @@ fn downloads_without_a_strong_validator_are_continued_with_proof() {
                 .args(["-C", "-", &url])
                 .run()
                 .code(0)
-                .stderr_contains("starting over: no validator proves");
+                .stderr_contains("starting over: the server sent no validator");
             assert_eq!(range_start(&server.requests()[1]), None);
         } else {
             resume(dir.path(), &url, &body);
@@ -300,7 +300,7 @@ fn different_last_bytes_start_the_download_over() {
             .args(["-C", "-", &url])
             .run()
             .code(0)
-            .stderr_contains("starting over: the last bytes of the partial file differ");
+            .stderr_contains("starting over: the end of the partial file differs");
         assert!(read(dir.path(), "f") == other);
     }
 }

@@ -79,7 +79,7 @@ fn without_a_validator_printed_bytes_are_not_continued() {
         let out = httpget().args(RETRY).arg(&url).run();
         out.code(3).stderr(&format!(
             "httpget: {url}: the body was cut short: 300000 of 600000 bytes received; not retried: \
-             output already written cannot be undone or continued\n"
+             the output already printed can be neither undone nor continued\n"
         ));
         assert!(out.stdout == body[..CUT]);
         assert_eq!(server.requests().len(), 1);
@@ -143,7 +143,8 @@ fn a_cut_error_page_does_not_affect_the_printed_bytes() {
         _ => Some(whole.clone()),
     });
     let out = httpget().args(RETRY).arg(server.url("/")).run();
-    out.code(3).stderr_contains("does not continue");
+    out.code(3)
+        .stderr_contains("the server cannot resume at byte");
     assert!(out.stdout == body[..CUT]);
     assert_eq!(server.requests().len(), 3);
     // The rest is printed, and the digest is that of all bytes.

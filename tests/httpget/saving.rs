@@ -438,7 +438,7 @@ fn an_existing_file_without_a_validator_is_compared() {
     assert!(read(dir.join("f")) == body);
     std::fs::write(dir.join("f"), vec![b'!'; 100_000]).unwrap();
     go_on().code(0).stderr_contains(
-        "starting over: the last bytes of the partial file differ from the server's",
+        "starting over: the end of the partial file differs from the server's file",
     );
     assert!(read(dir.join("f")) == body);
     let earlier = server.requests().len();

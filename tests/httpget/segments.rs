@@ -324,7 +324,7 @@ fn incompatible_options_are_refused() {
             .code(2)
             .stderr_contains(part);
     };
-    refused(&["--segments", "2"], "needs a file");
+    refused(&["--segments", "2"], "--segments requires -o or -O");
     refused(&["--segments", "0", "-O"], "must be from 1 to 64");
     refused(&["--segments", "2", "-O", "-r", "0-9"], "--range");
     refused(&["--segments", "2", "-O", "--compressed"], "--compressed");

@@ -341,6 +341,6 @@ fn each_url_has_its_digest() {
     out.code(0).stderr("");
     assert_eq!(saved, ["one", "three", "two"]);
     let (out, saved) = get([&two, &two]);
-    out.code(1).stderr_contains("the SHA-256 is");
+    out.code(1).stderr_contains("SHA-256 mismatch: expected");
     assert_eq!(saved, ["three", "two"]);
 }

@@ -166,7 +166,7 @@ fn two_runs_do_not_write_one_partial_file() {
             .args(["-C", "-", &url])
             .run()
             .code(2)
-            .stderr_contains("f.part: is being written by another process");
+            .stderr_contains("f.part: another process is writing it");
         assert_eq!(std::fs::read(&part).unwrap(), &body[..1000]);
         gate.open();
         running.wait().code(0);

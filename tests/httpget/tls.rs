@@ -378,7 +378,8 @@ fn a_handshake_without_an_answer_times_out() {
         .run()
         .code(3)
         .stderr_contains(
-            "no answer to the TLS handshake within 300 ms; use http:// for plain HTTP",
+            "no answer to the TLS handshake within 300 ms (--connect-timeout); \
+             use http:// for plain HTTP",
         );
 }
 

@@ -1,5 +1,5 @@
-//! Servers that violate or stretch the protocol, each case with its outcome. Where
-//! curl's manual defines an outcome, ours is the same or stricter.
+//! Servers that violate the protocol or use its rare forms, each with the expected
+//! outcome. If curl's manual defines an outcome, this one is the same or stricter.
 
 use testkit::http::Reply;
 
@@ -53,6 +53,7 @@ fn response(headers: &str, body: &str) -> String {
     text + "\r\n" + body
 }
 
+/// The kind of most errors, in one letter so that a case fits on a line.
 const P: &str = "protocol";
 
 #[allow(clippy::too_many_lines, reason = "one table")]
@@ -76,7 +77,12 @@ fn bodies() -> Vec<Case> {
             Close,
             Ok("abc"),
         ),
-        case("length, cut", length("9", "abc"), Close, Err((P, "abc"))),
+        case(
+            "length, truncated",
+            length("9", "abc"),
+            Close,
+            Err((P, "abc")),
+        ),
         case(
             "length, reset",
             length("9", "abc"),
@@ -85,7 +91,7 @@ fn bodies() -> Vec<Case> {
         ),
         case("length zero", length("0", ""), Open, Ok("")),
         case(
-            "length twice the same",
+            "the same length twice",
             response("Content-Length: 3\nContent-Length: 3", "abc"),
             Open,
             Ok("abc"),
@@ -265,8 +271,8 @@ fn heads() -> Vec<Case> {
     let interim = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
     vec![
         case("nothing", "", Close, Err(("reset", ""))),
-        case("reset at once", "", Reset, Err(("reset", ""))),
-        case("no HTTP", "220 ftp ready\r\n\r\n", Open, Err((P, ""))),
+        case("immediate reset", "", Reset, Err(("reset", ""))),
+        case("not HTTP", "220 ftp ready\r\n\r\n", Open, Err((P, ""))),
         case("HTTP/0.9", "<html>hi</html>\n\n", Close, Err((P, ""))),
         case("HTTP/2", ok("HTTP/2 200 OK"), Open, Err((P, ""))),
         case("HTTP/1.2", ok("HTTP/1.2 200 OK"), Open, Err((P, ""))),
@@ -286,7 +292,7 @@ fn heads() -> Vec<Case> {
         ),
         case("status 099", ok("HTTP/1.1 099 OK"), Open, Err((P, ""))),
         case(
-            "head cut",
+            "truncated head",
             "HTTP/1.1 200 OK\r\nContent-Le",
             Close,
             Err((P, "")),
@@ -323,7 +329,7 @@ fn heads() -> Vec<Case> {
         ),
         case("no colon", ok("HTTP/1.1 200 OK\r\nX"), Open, Err((P, ""))),
         case(
-            "blank before the colon",
+            "space before the colon",
             ok("HTTP/1.1 200 OK\r\nX : a\r\n folded"),
             Open,
             Ok("abc"),
@@ -381,7 +387,7 @@ fn heads() -> Vec<Case> {
             Open,
             Ok("abc"),
         ),
-        case("1xx without end", interim.repeat(200), Close, Err((P, ""))),
+        case("endless 1xx", interim.repeat(200), Close, Err((P, ""))),
         case("only 1xx", interim, Close, Err(("reset", ""))),
         case(
             "101",
@@ -396,13 +402,13 @@ fn heads() -> Vec<Case> {
             Ok(""),
         ),
         case(
-            "304 unasked",
+            "unrequested 304",
             "HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n",
             Open,
             Ok(""),
         ),
         case(
-            "206 unasked",
+            "unrequested 206",
             ok("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-2/9"),
             Open,
             Err((P, "")),
@@ -459,16 +465,16 @@ fn check(cases: Vec<Case>) {
 }
 
 #[test]
-fn the_end_of_each_body() {
+fn the_end_of_each_body_is_found() {
     check(bodies());
 }
 
 #[test]
-fn valid_and_invalid_heads() {
+fn invalid_heads_are_rejected() {
     check(heads());
 }
 
 #[test]
-fn the_tables_are_complete() {
+fn the_tables_have_at_least_60_cases() {
     assert!(bodies().len() + heads().len() >= 60);
 }

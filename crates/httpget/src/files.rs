@@ -29,7 +29,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// Reads a whole file as UTF-8.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|_| {
-        Error::new(Kind::Input, "is not UTF-8").with_subject(path.display().to_string())
+        Error::new(Kind::Input, "is not valid UTF-8").with_subject(path.display().to_string())
     })
 }
 
@@ -45,7 +45,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let mut random = [0; 8];
     getrandom::fill(&mut random)
-        .map_err(|_| io::Error::other("the system has no random numbers"))?;
+        .map_err(|_| io::Error::other("the system returned no random bytes"))?;
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
     let temporary = Path::new(&name);

@@ -93,7 +93,7 @@ where
             let spawned = thread::Builder::new()
                 .name(name)
                 .spawn_scoped(scope, || self.work_loop(scope));
-            // Continues with fewer threads, and does not try again.
+            // The run continues with fewer threads and starts no more.
             if spawned.is_err() {
                 self.threads.store(self.max, Ordering::SeqCst);
             }
@@ -109,7 +109,7 @@ pub(crate) struct HostLimiter {
     released: Condvar,
 }
 
-/// A permit for one transfer; dropping it releases it.
+/// A permit for one transfer, released on drop.
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
     limiter: &'a HostLimiter,

@@ -12,8 +12,7 @@ const LENGTH_MAX: usize = 4096;
 /// Prompts for the password of a user.
 pub(crate) fn password(user: &str) -> Result<String> {
     let no_terminal = || {
-        Error::usage("no password was given, and there is no terminal to prompt for it")
-            .with_subject("--user")
+        Error::usage("missing password for --user, and no terminal to ask for it")
             .hint("use USER:PASSWORD, or --netrc-file")
     };
     let mut terminal = OpenOptions::new()
@@ -36,7 +35,7 @@ pub(crate) fn password(user: &str) -> Result<String> {
     restored.map_err(|e| failed(e.into()))?;
     terminal.write_all(b"\n").map_err(failed)?;
     String::from_utf8(line)
-        .map_err(|_| Error::usage("the password is not UTF-8").with_subject("--user"))
+        .map_err(|_| Error::usage("the password is not valid UTF-8").with_subject("--user"))
 }
 
 /// Reads a line without its line end.

@@ -50,6 +50,11 @@ impl FetchError {
         }
     }
 
+    /// Whether the body exceeds a limit on its size.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.kind() == "size"
+    }
+
     /// Whether standard output was closed, which ends the run quietly.
     pub(crate) fn is_stdout_closed(&self) -> bool {
         matches!(self, Self::Error(error) if error.is_stdout_closed())

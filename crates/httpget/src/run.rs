@@ -1,4 +1,5 @@
-//! The main loop over the operands.
+//! Runs the tool: prepares the state that all transfers share, fetches each operand,
+//! and writes the cookie jar.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -42,7 +43,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         if config.output.show_errors {
             let file = common::text::escape(file.as_bytes());
             io.report.line(format_args!(
-                "warning: {file}: no such file; cookies are kept for this run only"
+                "warning: {file}: no such file; starting without cookies (NAME=VALUE sends a cookie)"
             ));
         }
     })?;
@@ -81,7 +82,8 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
         let work = |index, operand| {
             let mut output = output(index);
             let outcome = fetch_operand(&context, operand, index, &mut output);
-            // Finishes even after a failure, since the next transfer waits for its turn.
+            // The output is finished even after a failure, since the next transfer waits for
+            // its turn.
             let outcome = output.finish().and(outcome);
             if let (Err(_), Some(canceller)) = (&outcome, &canceller) {
                 // The thread that waits for another URL must stop, too.
@@ -111,7 +113,7 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     ] {
         let surplus = given.saturating_sub(count);
         if surplus > 0 && outcome.is_ok() {
-            warn(&context, format_args!("{surplus} more {option} than URLs"));
+            warn(&context, format_args!("{surplus} {option} without a URL"));
         }
     }
     outcome?;
@@ -144,7 +146,7 @@ fn hint_at_file(operand: &Operand, report: &mut Report) {
     {
         *error = error
             .clone()
-            .hint(format!("use @{text} to read the file with that name"));
+            .hint(format!("use @{text} to read URLs from that file"));
     }
 }
 
@@ -209,7 +211,7 @@ fn fetch_operand(
         Ok(both) => both,
         Err(error) => {
             // Unlike in curl, -s does not hide errors of usage and input: a
-            // script that wants no network errors still wants to see these.
+            // script that hides network errors still needs these.
             context.reporter.error(&error);
             if config.output.json {
                 let report = Report {
@@ -253,7 +255,7 @@ fn fetch_operand(
     Ok(())
 }
 
-/// Returns the transfer that an operand describes.
+/// Returns the job of an operand.
 fn url_job(config: &Config, operand: &Operand, index: usize) -> Result<UrlJob> {
     let bare = strip_credentials(&operand.text);
     let mut request = request_url::parse(&operand.text)
@@ -270,8 +272,8 @@ fn url_job(config: &Config, operand: &Operand, index: usize) -> Result<UrlJob> {
     })
 }
 
-/// Returns the page of a response's Link rel="next". Credentials stay bound to the
-/// origin of the first page.
+/// Returns the job for the next page, which the response names in Link rel="next".
+/// Credentials stay bound to the origin of the first page.
 fn next_page(job: &UrlJob, report: &Report) -> Result<Option<UrlJob>> {
     let refused = |message: String| Err(Error::new(Kind::Protocol, message));
     let link = report

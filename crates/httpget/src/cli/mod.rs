@@ -1,6 +1,8 @@
-//! The definition of the command line. Options that curl has, too, bear the same
-//! names. Each group of options has a file of its own.
+//! The definition of the command line. Options that curl has, too, have the same
+//! names. Each group of options has its own file; [`hints`] has the options of other
+//! programs.
 
+mod hints;
 mod network;
 mod output;
 mod request;
@@ -25,19 +27,20 @@ Examples:
   httpget -Z -O --output-dir pages - < urls
   httpget -u user:password -H 'Accept: text/csv' https://example.com/report
 
-Unlike curl, httpget follows redirects (and sends credentials only to the first
-origin), and treats a status of 400 or more as a failure, but still prints the
-body. It supports HTTP/1.1 only and cannot upload.
+Unlike curl, httpget follows redirects, sends credentials only to the origin of
+the URL, and exits with 1 for a status of 400 or more (but prints the body). It
+supports HTTP/1.1 only and cannot upload.
 
 Exit status:
   0  the body was received, complete and verified
-  1  a negative answer: status 400 or more, wrong digest, no such value
+  1  a negative answer: status 400 or more, digest mismatch, body too large,
+     no such value
   2  a local error: usage, invalid URL, file error, full disk
   3  no answer: name, connection, TLS, timeout, truncated or malformed response
 
-With several URLs, the highest status is used.";
+With several URLs, the exit status is the highest of all.";
 
-/// Fetch URLs over HTTP and HTTPS, to standard output or safely to files
+/// Fetch URLs over HTTP or HTTPS, and print them or save them to files
 #[derive(Parser, Debug)]
 #[command(
     name = "httpget",
@@ -47,8 +50,8 @@ With several URLs, the highest status is used.";
     after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// URLs, with https:// if there is no scheme; `-` reads URLs from standard
-    /// input, @FILE reads them from a file
+    /// URLs to fetch; https:// is added if the scheme is missing. `-` reads URLs
+    /// from standard input, @FILE reads them from a file
     #[arg(value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
@@ -67,11 +70,12 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
 
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
-
+    // Before TLS, so that help lists it among the options for the connection.
     #[command(flatten)]
     pub(crate) family: FamilyArgs,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 
     #[command(flatten)]
     pub(crate) common: Common,
@@ -114,23 +118,6 @@ impl common::app::Cli for Cli {
     }
 
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
-        match option {
-            "-X" | "-d" | "-T" | "-F" | "--request" | "--data" | "--data-raw" | "--data-binary"
-            | "--form" | "--upload-file" => Some("httpget sends only GET and, with -I, HEAD"),
-            "--http1.0" | "-0" => Some("requests are HTTP/1.1, which every server understands"),
-            "--http2" | "--http2-prior-knowledge" | "--http3" => {
-                Some("requests are HTTP/1.1, which every server understands")
-            }
-            "--url" => Some("give the URL without an option"),
-            "-G" | "--get" | "--data-urlencode" => Some("use --url-query NAME=VALUE"),
-            "-K" | "--config" => Some("there is no configuration file"),
-            "--anyauth" => Some("use --digest if the server asks for it"),
-            "--oauth2-bearer" => Some("use --bearer-file FILE"),
-            "--proto" | "--proto-redir" | "--proto-default" => {
-                Some("only http and https are supported, and no redirect from https to http")
-            }
-            "-p" | "--proxytunnel" => Some("https always uses a tunnel, and http never does"),
-            _ => None,
-        }
+        hints::hint(option)
     }
 }

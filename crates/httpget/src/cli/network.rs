@@ -9,27 +9,27 @@ use common::duration;
 use crate::policy::pin::{self, Pin};
 use crate::policy::route::{self, ConnectTo, Resolve};
 
-/// Options of the connection.
+/// Options for the connection.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct NetworkArgs {
-    /// Time limit for a connection: lookup, TCP, proxy and TLS
-    #[arg(long, value_name = "DURATION", default_value = "10", value_parser = duration::parse_nonzero)]
+    /// Time limit for opening a connection (lookup, TCP, proxy, TLS)
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse_nonzero)]
     pub(crate) connect_timeout: Duration,
 
     /// Abort if the server sends nothing for this long
-    #[arg(long, value_name = "DURATION", default_value = "30", value_parser = duration::parse_nonzero)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse_nonzero)]
     pub(crate) stall_timeout: Duration,
 
-    /// Time limit for each attempt at a transfer; 0 means no limit
+    /// Time limit for each attempt; 0 for no limit
     #[arg(short, long, value_name = "DURATION", visible_alias = "timeout", value_parser = duration::parse)]
     pub(crate) max_time: Option<Duration>,
 
-    /// Abort if the transfer is slower than SIZE bytes per second
+    /// Abort if the transfer is slower than SIZE bytes per second for --speed-time
     #[arg(short = 'Y', long, value_name = "SIZE", value_parser = super::saving::any_case)]
     pub(crate) speed_limit: Option<u64>,
 
-    /// Period over which the speed is measured (default 30 s)
+    /// Time for which the transfer may be slower than --speed-limit [default: 30s]
     #[arg(short = 'y', long, value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) speed_time: Option<Duration>,
 
@@ -37,11 +37,11 @@ pub(crate) struct NetworkArgs {
     #[arg(short = 'x', long, value_name = "PROXY")]
     pub(crate) proxy: Option<String>,
 
-    /// User and password for the proxy
+    /// Authenticate to the proxy with this user and password
     #[arg(short = 'U', long, value_name = "USER:PASSWORD")]
     pub(crate) proxy_user: Option<String>,
 
-    /// Hosts to connect to without a proxy: domains with their subdomains, networks, `*`
+    /// Connect to these hosts without a proxy: domains with their subdomains, networks, `*`
     #[arg(long, value_name = "LIST")]
     pub(crate) noproxy: Option<String>,
 
@@ -53,40 +53,40 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) unix_socket: Option<PathBuf>,
 
-    /// Connect to these addresses of a host: HOST:PORT:ADDRESS[,ADDRESS]
-    #[arg(long, value_name = "RULE", value_parser = route::parse_resolve)]
+    /// Use these addresses for HOST:PORT instead of a lookup
+    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", value_parser = route::parse_resolve)]
     pub(crate) resolve: Vec<Resolve>,
 
-    /// Connect to another host and port: HOST1:PORT1:HOST2:PORT2
-    #[arg(long, value_name = "RULE", value_parser = route::parse_connect_to)]
+    /// Connect to HOST2:PORT2 for requests to HOST1:PORT1
+    #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2", value_parser = route::parse_connect_to)]
     pub(crate) connect_to: Vec<ConnectTo>,
 }
 
-/// Options of TLS.
+/// Options for TLS.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct TlsArgs {
-    /// Accept any server certificate
+    /// Accept any certificate (do not verify)
     #[arg(short = 'k', long)]
     pub(crate) insecure: bool,
 
-    /// Trust the authorities in this PEM file instead of the system's
+    /// Trust the certificate authorities in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Vec<PathBuf>,
 
-    /// Trust the authorities in this directory of PEM files instead of the system's
+    /// Trust the certificate authorities in the PEM files of this directory instead of the system's
     #[arg(long, value_name = "DIR")]
     pub(crate) capath: Option<PathBuf>,
 
-    /// Client certificate to present (PEM)
+    /// Present the client certificate in this PEM file
     #[arg(short = 'E', long, value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
 
-    /// Private key of the client certificate, if it is in another file (PEM)
+    /// Read the private key of the client certificate from this PEM file
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
-    /// Require TLS 1.2 or later (always the case)
+    /// Require TLS 1.2 or later (the default)
     #[arg(long = "tlsv1.2")]
     pub(crate) tls12: bool,
 
@@ -98,7 +98,7 @@ pub(crate) struct TlsArgs {
     #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3", "default"])]
     pub(crate) tls_max: Option<String>,
 
-    /// Require one of these public keys of the server: sha256//BASE64[;sha256//BASE64]
+    /// Accept only a server with one of these public keys: sha256//BASE64[;sha256//BASE64]
     #[arg(long, value_name = "PINS", value_parser = parse_pins)]
     pub(crate) pinnedpubkey: Option<Pins>,
 }

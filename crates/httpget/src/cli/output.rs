@@ -1,10 +1,10 @@
-//! Options of the output, and of many URLs.
+//! Options for the output, and for many URLs.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// Options of the output.
+/// Options for the output.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
@@ -45,11 +45,11 @@ pub(crate) struct OutputArgs {
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) write_out: Option<String>,
 
-    /// Print the duration of each phase of a transfer on stderr
+    /// Print the duration of each phase of the transfer on standard error
     #[arg(long)]
     pub(crate) time: bool,
 
-    /// Print the server's certificates and the days until they expire on stderr
+    /// On standard error, print the server's certificates and the days until they expire
     #[arg(long)]
     pub(crate) show_cert: bool,
 
@@ -65,12 +65,12 @@ pub(crate) struct OutputArgs {
     #[arg(short = 'S', long)]
     pub(crate) show_error: bool,
 
-    /// Print requests and responses on stderr, with secrets masked
+    /// Print requests and responses on standard error, with secrets masked
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
 
-/// Options of many URLs.
+/// Options for many URLs.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Many URLs")]
 pub(crate) struct ManyArgs {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Options of the request.
+/// Options for the request.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Request")]
 pub(crate) struct RequestArgs {
-    /// Add a header; `NAME:` removes a header, `NAME;` sends an empty one, `@FILE`
+    /// Set a header; `NAME:` removes a header, `NAME;` sends an empty one, `@FILE`
     /// reads headers from a file
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
@@ -25,11 +25,11 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'e', long, value_name = "URL")]
     pub(crate) referer: Option<String>,
 
-    /// User and password, sent only to the origin of the URL
+    /// Send user and password, only to the origin of the URL
     #[arg(short, long, value_name = "USER:PASSWORD")]
     pub(crate) user: Option<String>,
 
-    /// Answer a Digest challenge (RFC 7616) instead of sending the password
+    /// Use Digest authentication (RFC 7616) instead of Basic
     #[arg(long)]
     pub(crate) digest: bool,
 
@@ -37,11 +37,11 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub(crate) bearer_file: Option<PathBuf>,
 
-    /// Use the logins in ~/.netrc for the hosts that it names
+    /// Use the credentials in ~/.netrc for the hosts that it lists
     #[arg(short, long)]
     pub(crate) netrc: bool,
 
-    /// Use the logins in FILE instead of ~/.netrc
+    /// Use the credentials in FILE instead of ~/.netrc
     #[arg(long, value_name = "FILE")]
     pub(crate) netrc_file: Option<PathBuf>,
 
@@ -49,13 +49,13 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'b', long, value_name = "DATA|FILE")]
     pub(crate) cookie: Vec<String>,
 
-    /// Accept cookies, and save them to FILE at exit (`-` for standard output)
+    /// Store received cookies, and write them to FILE at exit (`-` for standard output)
     #[arg(short = 'c', long, value_name = "FILE")]
     pub(crate) cookie_jar: Option<PathBuf>,
 
-    /// Download only if modified after this date or after FILE; with `-` before the
-    /// date, only if not modified since. Dates are 2021-01-31, 20210131,
-    /// 2021-01-31T12:00:00Z, '31 Jan 2021' and HTTP dates, all in UTC
+    /// Download only if modified after DATE or after the time of FILE; -DATE: only if
+    /// not modified since. DATE is 2021-01-31, 20210131, 2021-01-31T12:00:00Z,
+    /// '31 Jan 2021' or an HTTP date, in UTC
     #[arg(
         short = 'z',
         long,
@@ -113,7 +113,7 @@ pub(crate) struct RequestArgs {
           value_parser = clap::value_parser!(i32).range(-1..))]
     pub(crate) max_redirs: i32,
 
-    /// Also send credentials to the other origins that redirects lead to
+    /// Also send credentials to other origins after a redirect
     #[arg(long)]
     pub(crate) location_trusted: bool,
 }

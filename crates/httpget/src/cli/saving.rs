@@ -1,4 +1,4 @@
-//! Options of saving, resuming and retrying.
+//! Options for saving, resuming and retrying.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::Args;
 use common::{duration, size};
 
-/// Options of saving.
+/// Options for saving.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Saving")]
 pub(crate) struct SavingArgs {
-    /// Save to FILE; the first -o is for the first URL, and so on
+    /// Save to FILE; the Nth -o applies to the Nth URL
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Vec<PathBuf>,
 
@@ -46,17 +46,16 @@ pub(crate) struct SavingArgs {
     #[arg(short = 'R', long)]
     pub(crate) remote_time: bool,
 
-    /// Resume an earlier download (`-`), or start at this byte
+    /// Resume an earlier download (`-`), or start at byte OFFSET
     #[arg(short = 'C', long, value_name = "OFFSET", allow_hyphen_values = true)]
     pub(crate) continue_at: Option<String>,
 
-    /// Download one file over N connections, if the server supports ranges
+    /// Download each file over up to N connections, if the server supports ranges
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) segments: u16,
 
-    /// Expected SHA-256 of the body; the first --sha256 is for the first URL, and
-    /// so on
+    /// Fail unless the body has this SHA-256; the Nth --sha256 applies to the Nth URL
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Vec<String>,
 
@@ -72,11 +71,11 @@ pub(crate) struct SavingArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) retry: u32,
 
-    /// Wait this long between attempts (default: 1 s, doubled each time)
+    /// Wait this long between attempts [default: 1s, doubled each time]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) retry_delay: Option<Duration>,
 
-    /// Stop retrying after this time
+    /// Start no retry later than this after the first attempt
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) retry_max_time: Option<Duration>,
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use common::{Io, Result};
+use common::{Error, Io, Result};
 
 use super::errors::{invalid_value, usage};
 use super::saving::Start;
@@ -11,11 +11,12 @@ use crate::policy::request;
 
 /// Refuses options that cannot be used together.
 pub(super) fn check(cli: &Cli, io: &Io, start: Start) -> Result<()> {
+    check_cookie_file(cli)?;
     if let Some(range) = &cli.request.range
         && !request::is_range(range)
     {
         let message = "must be a range such as 0-99, 500- or -100, or a list of ranges";
-        return Err(invalid_value("--range <RANGE>", range, message));
+        return Err(invalid_value("--range", range, message));
     }
     if io.json {
         let options = [
@@ -56,8 +57,20 @@ pub(super) fn check(cli: &Cli, io: &Io, start: Start) -> Result<()> {
             return Err(usage("--segments", &format!("cannot be used with {other}")));
         }
         if cli.saving.output.is_empty() && !cli.saving.remote_name {
-            return Err(usage("--segments", "needs a file to write (-o or -O)"));
+            return Err(usage("--segments", "requires -o or -O"));
         }
     }
     Ok(())
+}
+
+/// Refuses `-c URL` and `-nc URL`, which mean something else in wget.
+fn check_cookie_file(cli: &Cli) -> Result<()> {
+    let is_url = |file: &PathBuf| file.to_string_lossy().contains("://");
+    if !cli.urls.is_empty() || !cli.request.cookie_jar.as_ref().is_some_and(is_url) {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "missing URL: -c takes the name of a file for cookies; use -C - to resume, \
+         --no-clobber or --skip-existing to keep files",
+    ))
 }

@@ -33,7 +33,12 @@ pub(super) fn load_netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
         (Some(path), _) => path.clone(),
         (None, true) => match io.env("HOME") {
             Some(home) => Path::new(&home).join(".netrc"),
-            None => return Err(usage("--netrc", "HOME is not set; use --netrc-file")),
+            None => {
+                return Err(usage(
+                    "--netrc",
+                    "requires HOME, which is not set; use --netrc-file",
+                ));
+            }
         },
         (None, false) => return Ok(Netrc::default()),
     };
@@ -57,7 +62,7 @@ pub(super) fn time_condition(request: &RequestArgs) -> Result<Option<TimeConditi
         Some(since) => since.as_secs().cast_signed(),
         None => date::parse_typed(text).ok_or_else(|| {
             invalid_value(
-                "--time-cond <DATE|FILE>",
+                "--time-cond",
                 text,
                 "must be a file or a date such as 2021-01-31, 20210131, \
                  2021-01-31T12:00:00Z, '31 Jan 2021' or an HTTP date",
@@ -104,7 +109,7 @@ pub(super) fn load_write_out(text: &str) -> Result<WriteOut> {
         Some(file) => files::read_text(Path::new(file))?,
         None => text.to_owned(),
     };
-    WriteOut::parse(&text).map_err(|e| invalid_value("--write-out <FORMAT>", &text, &e))
+    WriteOut::parse(&text).map_err(|e| invalid_value("--write-out", &text, &e))
 }
 
 /// Reads the headers of `-H @FILE`, one per line.

@@ -50,7 +50,7 @@ pub(crate) struct Config {
     pub(crate) stall: StallPolicy,
     /// The time limit of an attempt.
     pub(crate) max_time: Option<Duration>,
-    /// Warnings about options without an effect.
+    /// Warnings about options that have no effect or are easily confused.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -71,28 +71,33 @@ impl Config {
             saving: SavingConfig::new(&cli.saving, start)?,
             many: ManyConfig::new(&cli.many),
             proxies: proxies::resolve(cli, io)?,
-            dial: network::dial_options(cli, request.user_agent.clone()),
+            dial: network::dial_options(cli, request.user_agent.clone())?,
             tls: network::tls_options(cli)?,
             retry: network::retry_policy(&cli.saving),
             limits,
             stall: network::stall_policy(cli.network.stall_timeout, limits.min_speed),
             max_time: cli.network.max_time.filter(|time| !time.is_zero()),
-            warnings: warnings(cli, &output),
+            warnings: warnings(cli, io, &output),
             request,
             output,
         })
     }
 }
 
-/// Returns the warnings about options without an effect.
-fn warnings(cli: &Cli, output: &OutputConfig) -> Vec<String> {
+/// Returns the warnings about options that have no effect or are easily confused.
+fn warnings(cli: &Cli, io: &Io, output: &OutputConfig) -> Vec<String> {
     let mut warnings = Vec::new();
     if cli.saving.remote_header_name && !cli.saving.remote_name {
-        warnings.push("--remote-header-name has no effect without -O".to_owned());
+        warnings.push("-J has no effect without -O".to_owned());
+    }
+    let reads_terminal = io.terminal.stdin && cli.urls.iter().any(|url| url == "-");
+    if reads_terminal && cli.saving.remote_name {
+        let message = "- reads URLs from standard input; use -o - to print the body";
+        warnings.push(message.to_owned());
     }
     for name in output.write_out.iter().flat_map(WriteOut::unknown) {
         let name = common::text::escape(name.as_bytes());
-        warnings.push(format!("--write-out: unknown variable {name}"));
+        warnings.push(format!("--write-out: unknown variable '{name}'"));
     }
     warnings
 }

@@ -1,10 +1,12 @@
 //! Connections, TLS, and the limits on time and speed.
 
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use common::Result;
 
-use super::errors::usage;
+use super::errors::{invalid_value, usage};
 use crate::cli::{Cli, NetworkArgs, SavingArgs};
 use crate::net::{DialOptions, StallPolicy, TlsOptions};
 use crate::policy::limits::Limits;
@@ -12,8 +14,11 @@ use crate::policy::retry::RetryPolicy;
 use crate::policy::route::Routes;
 
 /// Returns the options of connections.
-pub(super) fn dial_options(cli: &Cli, user_agent: Option<String>) -> DialOptions {
-    DialOptions {
+pub(super) fn dial_options(cli: &Cli, user_agent: Option<String>) -> Result<DialOptions> {
+    if let Some(name) = &cli.network.interface {
+        check_interface(name)?;
+    }
+    Ok(DialOptions {
         family: cli.family.family(),
         timeout: cli.network.connect_timeout,
         interface: cli.network.interface.clone(),
@@ -23,6 +28,27 @@ pub(super) fn dial_options(cli: &Cli, user_agent: Option<String>) -> DialOptions
             connect_to: cli.network.connect_to.clone(),
         },
         user_agent,
+    })
+}
+
+/// Refuses an interface or an address that this machine does not have.
+fn check_interface(name: &str) -> Result<()> {
+    let invalid = |message| invalid_value("--interface", name, message);
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return match UdpSocket::bind((address, 0)) {
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
+                Err(invalid("not an address of this machine"))
+            }
+            // The connection reports any other error.
+            _ => Ok(()),
+        };
+    }
+    let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
+        return Ok(());
+    };
+    match rustix::net::netdevice::name_to_index(&socket, name) {
+        Err(rustix::io::Errno::NODEV) => Err(invalid("no such network interface")),
+        _ => Ok(()),
     }
 }
 

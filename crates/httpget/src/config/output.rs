@@ -83,7 +83,7 @@ impl OutputConfig {
         let args = &cli.output;
         let pointer = args.pointer.as_deref().map(|text| {
             let parsed = pointer::parse(text);
-            parsed.map_err(|e| invalid_value("--pointer <POINTER>", text, &e))
+            parsed.map_err(|e| invalid_value("--pointer", text, &e))
         });
         let write_out = args.write_out.as_deref().map(files::load_write_out);
         Ok(Self {

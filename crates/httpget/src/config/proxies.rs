@@ -13,7 +13,8 @@ pub(super) fn resolve(cli: &Cli, io: &Io) -> Result<Proxies> {
             "" => Ok(None),
             text => proxy::parse(text)
                 .map(Some)
-                .map_err(|e| Error::usage(e).with_subject(name)),
+                // The value is not shown, since it may contain a password.
+                .map_err(|e| Error::usage(format!("invalid value for '{name}': {e}"))),
         }
     };
     let from_env = |names: &[&str]| -> Result<Option<Proxy>> {

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use common::{Io, Result};
+use common::{Error, Io, Result};
 
-use super::errors::{check_header_value, usage};
+use super::errors::check_header_value;
 use super::files;
 use crate::cli::RequestArgs;
 use crate::policy::netrc::Netrc;
@@ -45,7 +45,7 @@ impl RequestConfig {
         for text in &args.headers {
             match text.strip_prefix('@') {
                 Some(file) => edits.extend(files::read_headers(Path::new(file))?),
-                None => edits.push(request::parse(text).map_err(|e| usage("--header", &e))?),
+                None => edits.push(request::parse(text).map_err(|e| invalid_header(&e))?),
             }
         }
         check_header_value("--user-agent", args.user_agent.as_deref())?;
@@ -88,6 +88,11 @@ impl RequestConfig {
     }
 }
 
+/// Returns the error of a header. Its value is not shown, since it may be a secret.
+fn invalid_header(message: &str) -> Error {
+    Error::usage(format!("invalid value for '--header': {message}"))
+}
+
 /// Returns the value of the Range header among the headers of the user.
 fn range_header(edits: &[HeaderEdit]) -> Option<String> {
     edits.iter().rev().find_map(|edit| match edit {
@@ -96,7 +101,7 @@ fn range_header(edits: &[HeaderEdit]) -> Option<String> {
     })
 }
 
-/// The logins of the user.
+/// The credentials of the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Credentials {
     /// The login of `-u`; a missing password is prompted for.
@@ -108,7 +113,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Resolves the logins, and reads the files that contain them.
+    /// Resolves the credentials, and reads the files that contain them.
     pub(super) fn new(args: &RequestArgs, io: &Io) -> Result<Self> {
         let user = args.user.as_deref().map(|text| match text.split_once(':') {
             Some((user, password)) => (user.to_owned(), Some(password.to_owned())),

@@ -37,7 +37,7 @@ impl Start {
             Some("-") => Self::Resume,
             Some(text) => Self::Offset(text.parse().map_err(|_| {
                 let message = "must be '-' or a number of bytes";
-                invalid_value("--continue-at <OFFSET>", text, message)
+                invalid_value("--continue-at", text, message)
             })?),
         })
     }
@@ -129,7 +129,7 @@ fn parse_digest(text: &str) -> Result<String> {
     let digest = text.trim().to_ascii_lowercase();
     if digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_hexdigit()) {
         let message = "must have 64 hexadecimal digits";
-        return Err(invalid_value("--sha256 <HEX>", text, message));
+        return Err(invalid_value("--sha256", text, message));
     }
     Ok(digest)
 }

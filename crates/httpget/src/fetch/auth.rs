@@ -15,8 +15,8 @@ use crate::prompt;
 pub(super) struct Logins<'a> {
     context: &'a Context<'a>,
     job: &'a UrlJob,
-    /// The login in a Location header that refers to the trusted origin.
-    redirect_user: Option<User>,
+    /// The credentials in a Location header that refers to the trusted origin.
+    redirect_credentials: Option<User>,
 }
 
 impl<'a> Logins<'a> {
@@ -24,19 +24,19 @@ impl<'a> Logins<'a> {
         Self {
             context,
             job,
-            redirect_user: None,
+            redirect_credentials: None,
         }
     }
 
-    /// Forgets the login of an earlier redirect.
+    /// Forgets the credentials of an earlier redirect.
     pub(super) fn reset(&mut self) {
-        self.redirect_user = None;
+        self.redirect_credentials = None;
     }
 
-    /// Uses the login of a redirect to `url`, if that is of the trusted origin.
+    /// Uses the credentials of a redirect to `url`, if that is of the trusted origin.
     pub(super) fn follow(&mut self, url: &Url, user: Option<User>) {
         if user.is_some() && url.origin() == self.job.trusted_origin {
-            self.redirect_user = user;
+            self.redirect_credentials = user;
         }
     }
 
@@ -51,8 +51,8 @@ impl<'a> Logins<'a> {
         let trusted = self.trusts(url);
         let config = &self.context.config.credentials;
         let host = request_url::host(url);
-        let is_from_option = config.user.is_some() && self.redirect_user.is_none();
-        let given = self.redirect_user.as_ref().or(config.user.as_ref());
+        let is_from_option = config.user.is_some() && self.redirect_credentials.is_none();
+        let given = self.redirect_credentials.as_ref().or(config.user.as_ref());
         let login = given.or(self.job.request.user.as_ref());
         Ok(match login.filter(|_| trusted) {
             Some((user, Some(password))) => Some((user.clone(), password.clone())),
@@ -96,13 +96,13 @@ impl<'a> Logins<'a> {
         };
         let mut random = [0; 16];
         getrandom::fill(&mut random)
-            .map_err(|_| Error::new(Kind::System, "the system has no random numbers"))?;
+            .map_err(|_| Error::new(Kind::System, "the system returned no random bytes"))?;
         let uri = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
         let cnonce = crate::hex::encode(&random);
-        Ok(Some(challenge.answer(
+        Ok(Some(challenge.authorization(
             self.context.config.request.method(),
             &uri,
             (&user, &password),

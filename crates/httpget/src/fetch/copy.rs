@@ -13,7 +13,7 @@ use crate::http::coding;
 use crate::net::{self, BodyReader};
 use crate::report::{AttemptError, FetchError, Report};
 
-/// Bytes per read of a body, and per write.
+/// The size of the buffer for a body, in bytes.
 const BUFFER: usize = 64 * 1024;
 
 /// How a body ended.
@@ -53,7 +53,7 @@ impl Copy<'_> {
             (Ok(Copied::Differs), _) => Ok(Copied::Differs),
             (_, Some(error)) => Err(error),
             (Ok(_), None) if !open.has_repeated() => {
-                let message = "the body ends within the bytes received before";
+                let message = "the server's file is shorter than the partial file";
                 Err(FetchError::protocol(message).into())
             }
             (outcome, None) => outcome,
@@ -70,7 +70,7 @@ impl Copy<'_> {
         let codings = &self.body.codings;
         let decode_error = |e: &io::Error| {
             FetchError::protocol(format!(
-                "the {} body cannot be decoded: {e}",
+                "cannot decode the {} body: {e}",
                 codings.join(", ")
             ))
         };
@@ -85,7 +85,7 @@ impl Copy<'_> {
                 coding::decoder(&mut *source, codings).map_err(|e| decode_error(&e))?
             };
             loop {
-                // A few bytes may decode to more than the time allows.
+                // Decoding a few bytes may take longer than the deadline allows.
                 if let Some(deadline) = self.deadline
                     && !codings.is_empty()
                     && Instant::now() >= deadline
@@ -111,7 +111,8 @@ impl Copy<'_> {
                 delivery.write(open, piece)?;
             }
         }
-        // The coding may end before the body; the end of the body is checked, too.
+        // The coded data may end before the body. Read on, so that the end of the body is
+        // checked.
         loop {
             match source.read(&mut buffer) {
                 Ok(0) => return Ok(Copied::Complete),

@@ -95,11 +95,11 @@ impl Segments {
     /// Returns the whole file as a body.
     pub(super) fn body(&self) -> Body {
         Body {
-            fails: false,
+            is_failure: false,
             codings: Vec::new(),
             length: Some(self.total),
             range_length: None,
-            keeps_offsets: true,
+            is_resumable: true,
             place: if self.resumed.is_some() {
                 Place::Continued
             } else {
@@ -116,7 +116,7 @@ pub(super) struct Body {
     /// The bytes that it continues.
     pub(super) resumed: Option<PartialDownload>,
     /// Whether the status is a failure.
-    pub(super) fails: bool,
+    pub(super) is_failure: bool,
     /// The content codings to decode.
     pub(super) codings: Vec<String>,
     /// The length by Content-Length, before decoding.
@@ -125,7 +125,7 @@ pub(super) struct Body {
     pub(super) range_length: Option<u64>,
     /// Whether offsets in the body are offsets in the whole body, so that a retry or a
     /// later run can continue it.
-    pub(super) keeps_offsets: bool,
+    pub(super) is_resumable: bool,
     pub(super) place: Place,
 }
 
@@ -191,13 +191,13 @@ pub(super) fn decide(situation: &Situation<'_>, head: &Head) -> Decision {
             _ => {}
         }
     }
-    let fails = situation.output.error_status.is_failure(head.status);
-    let decision = match continuation(situation, head, fails) {
-        Continuation::Rest(partial) => body(situation, head, fails, Some(partial)).into(),
-        Continuation::Fresh => body(situation, head, fails, None).into(),
+    let is_failure = situation.output.error_status.is_failure(head.status);
+    let decision = match continuation(situation, head, is_failure) {
+        Continuation::Rest(partial) => body(situation, head, is_failure, Some(partial)).into(),
+        Continuation::Fresh => body(situation, head, is_failure, None).into(),
         Continuation::Replaced(why) => Decision {
             start_over: Some(why),
-            ..body(situation, head, fails, None).into()
+            ..body(situation, head, is_failure, None).into()
         },
         Continuation::Unusable(why) => Decision {
             start_over: Some(why),
@@ -272,7 +272,7 @@ enum Continuation {
     Failed(String),
 }
 
-fn continuation(situation: &Situation<'_>, head: &Head, fails: bool) -> Continuation {
+fn continuation(situation: &Situation<'_>, head: &Head, is_failure: bool) -> Continuation {
     let Some(partial) = situation.part.partial() else {
         return if head.status == 206 && !situation.request.has_range() {
             Continuation::Failed("unexpected 206 Partial Content".to_owned())
@@ -284,9 +284,17 @@ fn continuation(situation: &Situation<'_>, head: &Head, fails: bool) -> Continua
     match partial.classify(head) {
         Verdict::Continue => Continuation::Rest(partial.clone()),
         Verdict::Complete => Continuation::Complete(partial.clone()),
-        Verdict::Whole | Verdict::Refetch if must_continue => Continuation::Failed(
-            "the server does not continue the body where its first part ended".to_owned(),
-        ),
+        Verdict::Whole | Verdict::Refetch if must_continue => {
+            let verb = if situation.has_printed {
+                "resume"
+            } else {
+                "start"
+            };
+            Continuation::Failed(format!(
+                "the server cannot {verb} at byte {}",
+                partial.bytes
+            ))
+        }
         Verdict::Whole => {
             let changed = partial.validator.as_ref().is_some_and(|v| !v.agrees(head));
             Continuation::Replaced(if changed {
@@ -295,11 +303,9 @@ fn continuation(situation: &Situation<'_>, head: &Head, fails: bool) -> Continua
                 "the server sent the whole body"
             })
         }
-        Verdict::Refetch => {
-            Continuation::Unusable("the server does not offer the rest of the body")
-        }
+        Verdict::Refetch => Continuation::Unusable("the server does not send the rest of the body"),
         // The bytes already printed are not a prefix of this body.
-        Verdict::Other if situation.has_printed && !fails => {
+        Verdict::Other if situation.has_printed && !is_failure => {
             let status = head.status_text();
             Continuation::Failed(format!(
                 "the server sent {status} instead of the rest of the body"
@@ -313,16 +319,16 @@ fn continuation(situation: &Situation<'_>, head: &Head, fails: bool) -> Continua
 fn body(
     situation: &Situation<'_>,
     head: &Head,
-    fails: bool,
+    is_failure: bool,
     resumed: Option<PartialDownload>,
 ) -> Action {
-    check_body(situation, head, fails, resumed).map_or_else(Action::Fail, Action::Deliver)
+    check_body(situation, head, is_failure, resumed).map_or_else(Action::Fail, Action::Deliver)
 }
 
 fn check_body(
     situation: &Situation<'_>,
     head: &Head,
-    fails: bool,
+    is_failure: bool,
     resumed: Option<PartialDownload>,
 ) -> Result<Body, FetchError> {
     let request = situation.request;
@@ -342,16 +348,17 @@ fn check_body(
     }
     if let (Some(max), Some(length)) = (situation.max_bytes, length)
         && length > max
-        && !fails
+        && !is_failure
     {
         return Err(source::too_large(max));
     }
     let mut body = Body {
-        // Offsets in a range that the user requested are not those of the whole body.
-        keeps_offsets: codings.is_empty() && (head.status != 206 || resumed.is_some()),
+        // In a range that the user requested, offsets do not count from the start of the
+        // body, so neither a retry nor a later run can continue it.
+        is_resumable: codings.is_empty() && (head.status != 206 || resumed.is_some()),
         place: Place::Continued,
         resumed,
-        fails,
+        is_failure,
         codings,
         length,
         range_length,
@@ -383,12 +390,13 @@ fn range_length(
         let message = "206 Partial Content without a Content-Range";
         return Err(FetchError::protocol(message));
     };
-    let asked = request.expected_range().filter(|_| !is_resumed);
-    let range = content_range::parse(value)
-        .filter(|range| asked.is_none_or(|asked| content_range::satisfies(range, asked)));
+    let requested = request.expected_range().filter(|_| !is_resumed);
+    let range = content_range::parse(value).filter(|range| {
+        requested.is_none_or(|requested| content_range::satisfies(range, requested))
+    });
     let Some(range) = range else {
         let value = common::text::escape(value.as_bytes());
-        let message = format!("Content-Range {value:?} is not the requested range");
+        let message = format!("Content-Range '{value}' is not the requested range");
         return Err(FetchError::protocol(message));
     };
     let span = range.span.map(|(first, last)| last - first);
@@ -398,16 +406,16 @@ fn range_length(
 /// Chooses the place of a body that continues nothing, by the second table of this
 /// module.
 fn place(situation: &Situation<'_>, status: u16, body: &Body) -> Place {
-    let (request, output, fails) = (situation.request, situation.output, body.fails);
-    let saves_head = request.head && situation.is_saved && !fails;
+    let (request, output, is_failure) = (situation.request, situation.output, body.is_failure);
+    let saves_head = request.head && situation.is_saved && !is_failure;
     if (request.head && !saves_head) || status == 304 {
         return Place::Discarded;
     }
-    if output.json && !situation.is_saved || output.pointer.is_some() && !fails {
+    if output.json && !situation.is_saved || output.pointer.is_some() && !is_failure {
         return Place::Memory;
     }
     let is_unwanted = output.error_status == ErrorStatus::Discard;
-    if fails && (is_unwanted || situation.is_saved || situation.has_printed) {
+    if is_failure && (is_unwanted || situation.is_saved || situation.has_printed) {
         return Place::Discarded;
     }
     if !situation.is_saved {

@@ -23,7 +23,7 @@ const DECISIONS: &str = r#"
   segment      | -z -o                | 206 Content-Range: bytes 0-1048575/9999999; ETag: "1"; Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT | not modified
   # 3: the segment
   segment      | -o                   | 206 Content-Range: bytes 0-1048575/9999999; ETag: "1" | segments of 9999999
-  segment      | -o max=9             | 206 Content-Range: bytes 0-1048575/9999999; ETag: "1" | fail: the body is larger than 9 bytes
+  segment      | -o max=9             | 206 Content-Range: bytes 0-1048575/9999999; ETag: "1" | fail: the body is larger than 9 bytes (--max-filesize)
   segment      | -o                   | 206 Content-Range: bytes 0-4/5; ETag: "1"      | segments of 5
   segment-rest | -o                   | 206 Content-Range: bytes 5-9/10; ETag: "1"     | segments of 10
   # 4: another part, or an empty file
@@ -51,10 +51,10 @@ const DECISIONS: &str = r#"
   rest         | -o                   | 416 Content-Range: bytes */5; ETag: "1"        | complete
   unproved     | -o                   | 416 Content-Range: bytes */5                   | complete
   # 8: the bytes cannot be given up
-  offset       | -o                   | 200                                            | fail: the server does not continue the body where its first part ended
-  offset       | -o                   | 416                                            | fail: the server does not continue the body where its first part ended
-  rest         | printed              | 200                                            | fail: the server does not continue the body where its first part ended
-  rest         | printed              | 206 Content-Range: bytes 5-9/10; ETag: "2"     | fail: the server does not continue the body where its first part ended
+  offset       | -o                   | 200                                            | fail: the server cannot start at byte 5
+  offset       | -o                   | 416                                            | fail: the server cannot start at byte 5
+  rest         | printed              | 200                                            | fail: the server cannot resume at byte 5
+  rest         | printed              | 206 Content-Range: bytes 5-9/10; ETag: "2"     | fail: the server cannot resume at byte 5
   # 9: they can be
   rest         | -o                   | 200 ETag: "2"                                  | start over: file
   rest         | -o                   | 206 Content-Range: bytes 4-9/10; ETag: "1"     | start over: repeat
@@ -73,14 +73,14 @@ const DECISIONS: &str = r#"
   # 12: a 206 and its lengths
   whole        | range=0-4            | 206                                            | fail: 206 Partial Content without a Content-Range
   whole        | range=0-1,3-4        | 206 Content-Type: multipart/byteranges; boundary=x | stdout
-  whole        | range=0-4            | 206 Content-Range: bytes 1-4/10                | fail: Content-Range "bytes 1-4/10" is not the requested range
+  whole        | range=0-4            | 206 Content-Range: bytes 1-4/10                | fail: Content-Range 'bytes 1-4/10' is not the requested range
   whole        | range=0-4            | 206 Content-Range: bytes 0-4/10; Content-Length: 4 | fail: Content-Length differs from the length of Content-Range
   whole        | range=0-4 -I         | 206 Content-Range: bytes 1-4/10                | discarded
   # 13: the maximum size
-  whole        | max=9                | 200 Content-Length: 10                         | fail: the body is larger than 9 bytes
+  whole        | max=9                | 200 Content-Length: 10                         | fail: the body is larger than 9 bytes (--max-filesize)
   whole        | max=9                | 200 Content-Length: 9                          | stdout
   whole        | max=9                | 404 Content-Length: 10                         | failure: stdout
-  whole        | max=9 --no-fail      | 404 Content-Length: 10                         | fail: the body is larger than 9 bytes
+  whole        | max=9 --no-fail      | 404 Content-Length: 10                         | fail: the body is larger than 9 bytes (--max-filesize)
 "#;
 
 /// The second table, in the order of its rows.
@@ -196,7 +196,7 @@ fn decision(part: &RequestedPart, options: &str, head: &Head) -> String {
         Action::Complete(_) => "complete".to_owned(),
         Action::Fail(error) => format!("fail: {}", error.message()),
         Action::Deliver(body) => {
-            if body.fails {
+            if body.is_failure {
                 words.push("failure".to_owned());
             }
             let place = match body.place {
@@ -243,7 +243,7 @@ fn the_place_follows_from_the_options_and_the_status() {
 
 #[test]
 fn only_offsets_in_the_whole_body_can_be_continued() {
-    for (word, options, response, keeps_offsets) in [
+    for (word, options, response, is_resumable) in [
         ("whole", RequestConfig::default(), "200", true),
         (
             "whole",
@@ -274,6 +274,6 @@ fn only_offsets_in_the_whole_body_can_be_continued() {
         let Action::Deliver(body) = decide(&situation, &head).action else {
             panic!("a body for {response}");
         };
-        assert_eq!(body.keeps_offsets, keeps_offsets, "{response}");
+        assert_eq!(body.is_resumable, is_resumable, "{response}");
     }
 }

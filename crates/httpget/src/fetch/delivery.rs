@@ -26,8 +26,8 @@ use crate::output::view::View;
 use crate::policy::resume::{self, PartialDownload, Validator};
 use crate::report::{AttemptError, FetchError, Report};
 
-/// The largest body that is held in memory without `--max-filesize`; less with
-/// `-Z`, where many bodies are held.
+/// The maximum size of a body in memory without `--max-filesize`, in bytes; smaller
+/// with `-Z`, since many bodies are in memory.
 const MEMORY_MAX: u64 = 64 << 20;
 const MEMORY_MAX_PARALLEL: u64 = 8 << 20;
 
@@ -101,7 +101,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
             needs_digest.then(|| digest::Context::new(&digest::SHA256))
         });
         self.open_place(body, response, &mut open, report)?;
-        if !body.fails {
+        if !body.is_failure {
             let config = &self.context.config.output;
             self.heads
                 .save_etag(config, response.0, false, self.output)?;
@@ -152,7 +152,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
             }
             Place::Memory => self.sink = self.memory_sink(),
             Place::Continued | Place::Stdout => {
-                self.sink = self.stdout_sink(head, body.keeps_offsets, 0, report);
+                self.sink = self.stdout_sink(head, body.is_resumable, 0, report);
             }
             Place::ShortFile if !matches!(self.sink, Sink::File { .. }) => {
                 self.open_memory_file(body, response)?;
@@ -181,7 +181,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 *is_started = true;
             }
             Sink::Stdout { .. } => {}
-            _ => self.sink = self.stdout_sink(head, body.keeps_offsets, partial.bytes, report),
+            _ => self.sink = self.stdout_sink(head, body.is_resumable, partial.bytes, report),
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let (path, on_exists) = output_path::reserve(self.context, self.job, Some(response))?;
         let partial = PartialDownload {
             bytes: 0,
-            validator: Validator::of(response.0).filter(|_| body.keeps_offsets),
+            validator: Validator::of(response.0).filter(|_| body.is_resumable),
             total: body.decoded_length(),
             coding: Some(resume::coding(response.0)),
             ..PartialDownload::default()
@@ -220,17 +220,16 @@ impl<'a, 'b> Delivery<'a, 'b> {
         if let Sink::File {
             file,
             is_started,
-            keeps_offsets: is_resumable,
+            is_resumable,
         } = &mut self.sink
         {
-            let keeps_offsets = body.keeps_offsets && !holds_heads;
+            *is_resumable = body.is_resumable && !holds_heads;
             file.begin(
-                Validator::of(response.0).filter(|_| keeps_offsets),
-                body.decoded_length().filter(|_| keeps_offsets),
+                Validator::of(response.0).filter(|_| *is_resumable),
+                body.decoded_length().filter(|_| *is_resumable),
                 resume::coding(response.0),
             )?;
             *is_started = true;
-            *is_resumable = keeps_offsets;
             if holds_heads {
                 file.write(self.heads.for_file())?;
             }
@@ -254,19 +253,19 @@ impl<'a, 'b> Delivery<'a, 'b> {
 
     /// Returns the sink of a body that is not saved; `written` bytes of it have been
     /// printed.
-    fn stdout_sink(&self, head: &Head, keeps_offsets: bool, written: u64, report: &Report) -> Sink {
+    fn stdout_sink(&self, head: &Head, is_resumable: bool, written: u64, report: &Report) -> Sink {
         let config = &self.context.config.output;
         if config.json || config.pointer.is_some() {
             self.memory_sink()
         } else if config.view {
             let class = media::class(head.get("content-type"));
-            let is_coded = keeps_offsets && is_coded(head);
+            let is_coded = is_resumable && is_coded(head);
             Sink::View {
                 view: View::new(class, report.charset, config.color, is_coded),
                 is_started: false,
             }
         } else {
-            Sink::new_stdout(head, keeps_offsets, written)
+            Sink::new_stdout(head, is_resumable, written)
         }
     }
 
@@ -298,7 +297,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         Err(FetchError::negative(
             "size",
             format!(
-                "the body is larger than {max} bytes, too large to hold in memory; \
+                "the body exceeds the limit of {max} bytes in memory; \
                  use --max-filesize to allow more"
             ),
         )
@@ -324,13 +323,13 @@ impl<'a, 'b> Delivery<'a, 'b> {
         Ok(())
     }
 
-    /// Checks a complete body and finishes its destination; `fails` is true if the
+    /// Checks a complete body and finishes its destination; `is_failure` is true if the
     /// status is a failure.
     pub(super) fn finish(
         &mut self,
         open: OpenBody,
         response: (&Head, &Url),
-        fails: bool,
+        is_failure: bool,
         report: &mut Report,
     ) -> Result<(), AttemptError> {
         let digest = open
@@ -341,7 +340,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         if !open.is_discarded {
             self.flush_view()?;
         }
-        if fails {
+        if is_failure {
             return Ok(());
         }
         if let (Some(expected), Some(actual)) = (&self.job.sha256, &digest)
@@ -350,7 +349,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         {
             return Err(FetchError::negative(
                 "mismatch",
-                format!("the SHA-256 is {actual}, not {expected}"),
+                format!("SHA-256 mismatch: expected {expected}, got {actual}"),
             )
             .into());
         }
@@ -441,7 +440,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
             self.sink = Sink::File {
                 file,
                 is_started: true,
-                keeps_offsets: false,
+                is_resumable: false,
             };
         } else if self.context.config.output.json {
             report.is_pointer_value = true;
@@ -452,10 +451,10 @@ impl<'a, 'b> Delivery<'a, 'b> {
         } else {
             self.sink = Sink::Stdout {
                 written: PartialDownload::default(),
-                keeps_offsets: false,
+                is_resumable: false,
             };
         }
-        // Writes through the sink, so that the file is removed if a write fails.
+        // Writes through the sink, so that the file is removed if a write is_failure.
         json_value::write(&body[value], &mut self.sink, self.output)
     }
 
@@ -470,10 +469,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let failed = report.error.is_some();
         let is_refused = matches!(report.error, Some(FetchError::Negative { .. }));
         let removes = self.context.config.saving.remove_on_error || is_refused;
-        let is_too_large = report
-            .error
-            .as_ref()
-            .is_some_and(|error| error.kind() == "size");
+        let is_too_large = report.error.as_ref().is_some_and(FetchError::is_too_large);
         match self.sink.close(removes) {
             Err(error) => {
                 report.error.get_or_insert(error.into());

@@ -41,7 +41,7 @@ pub(super) fn prepare(
         (Start::Beginning, _) | (Start::Offset(0), None) => (RequestedPart::Whole, None),
         (Start::Offset(bytes), None) => (offset(bytes, false), None),
         (Start::Resume, None) => {
-            return Err(Error::usage("-C - needs a file to continue (-o or -O)"));
+            return Err(Error::usage("-C - requires -o or -O"));
         }
         (start, Some(path)) => {
             let (_, on_exists) = output_path::reserve(context, job, None)?;
@@ -69,11 +69,11 @@ fn offset(bytes: u64, in_final_file: bool) -> RequestedPart {
 fn earlier_part(context: &Context<'_>, job: &UrlJob, file: &OutputFile) -> Result<RequestedPart> {
     Ok(match file.find_earlier(job.sha256.is_some())? {
         EarlierDownload::Found(partial) => RequestedPart::Rest(partial),
-        EarlierDownload::Unproved => {
+        EarlierDownload::Unverifiable => {
             context.report_start_over(
                 job,
-                "no validator proves that the rest belongs to the partial file; \
-                 use --sha256 to verify it",
+                "the server sent no validator for the partial file; \
+                 use --sha256 to resume it",
             );
             RequestedPart::Whole
         }

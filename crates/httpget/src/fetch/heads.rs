@@ -54,7 +54,8 @@ impl Heads {
         }
         if config.heads && job.is_saved() {
             if self.for_file.len() + head.raw.len() > FILE_MAX {
-                let message = format!("the response heads are larger than {FILE_MAX} bytes");
+                let message =
+                    format!("the response heads together are larger than {FILE_MAX} bytes");
                 return Err(FetchError::negative("size", message).into());
             }
             self.for_file.extend_from_slice(&head.raw);

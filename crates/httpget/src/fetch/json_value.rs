@@ -31,14 +31,21 @@ pub(super) fn find(
 
 fn find_value(pointer: &Pointer, body: &[u8]) -> Result<Range<usize>, FetchError> {
     let text = std::str::from_utf8(body)
-        .map_err(|_| FetchError::protocol("the body is not JSON: it is not UTF-8"))?;
+        .map_err(|_| FetchError::protocol("the body is not JSON: it is not valid UTF-8"))?;
     match pointer.find(text.trim_start_matches('\u{feff}')) {
         Ok(Some(value)) => {
             let start = value.as_ptr().addr() - body.as_ptr().addr();
             Ok(start..start + value.len())
         }
-        Ok(None) => Err(FetchError::negative("missing", "no such value in the body")),
-        Err(e) => Err(FetchError::protocol(format!("the body is not JSON: {e}"))),
+        Ok(None) => Err(FetchError::negative(
+            "missing",
+            format!("the JSON body has no value at {pointer}"),
+        )),
+        Err(e) => Err(FetchError::protocol(format!(
+            "the body is not valid JSON (line {}, column {})",
+            e.line(),
+            e.column()
+        ))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files that appear completely or not at all.
 //!
 //! A body is written to a partial file ([`super::partial_file`]) and renamed when it
-//! is complete and verified. The state file beside it keeps the validator with which
+//! is complete and verified. The state file next to it keeps the validator with which
 //! a later run can continue. A target that is not a regular file (a device, a pipe)
 //! is written directly.
 
@@ -46,7 +46,7 @@ pub(crate) enum EarlierDownload {
     /// A partial download that can be continued.
     Found(PartialDownload),
     /// A partial file without proof that the rest belongs to it.
-    Unproved,
+    Unverifiable,
     None,
 }
 
@@ -78,7 +78,7 @@ impl OutputFile {
         } else if let Some(file) = Self::open_path(path, on_exists, create_dirs, url_id)? {
             return Ok(file);
         }
-        let error = Error::new(Kind::System, "is being written by another process");
+        let error = Error::new(Kind::System, "another process is writing it");
         Err(error.with_subject(partial_path(path, 0).display().to_string()))
     }
 
@@ -176,7 +176,7 @@ impl OutputFile {
                     ..PartialDownload::default()
                 }))
             }
-            _ if is_unproved => Ok(EarlierDownload::Unproved),
+            _ if is_unproved => Ok(EarlierDownload::Unverifiable),
             _ => Ok(EarlierDownload::None),
         }
     }
@@ -281,16 +281,18 @@ impl OutputFile {
             let copied = io::copy(&mut (&mut whole).take(partial.bytes), &mut self.file())
                 .map_err(|e| self.file_error(&e))?;
             if copied != partial.bytes {
-                return Err(
-                    Error::new(Kind::System, "was truncated during the download")
-                        .with_subject(self.path.display().to_string()),
-                );
+                return Err(Error::new(
+                    Kind::System,
+                    "was truncated by another process during the download",
+                )
+                .with_subject(self.path.display().to_string()));
             }
         } else if self.length()? < partial.bytes {
-            return Err(
-                Error::new(Kind::System, "was truncated during the download")
-                    .with_subject(partial_path(&self.path, 0).display().to_string()),
-            );
+            return Err(Error::new(
+                Kind::System,
+                "was truncated by another process during the download",
+            )
+            .with_subject(partial_path(&self.path, 0).display().to_string()));
         }
         self.file()
             .set_len(partial.bytes)

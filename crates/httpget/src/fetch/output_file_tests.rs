@@ -90,7 +90,7 @@ fn a_state_file_must_belong_to_its_partial_file() {
     // The state file of another URL proves nothing.
     std::fs::write(&state, "url-sha256: other\netag: \"1\"\nend: record\n").unwrap();
     assert_eq!(partial(), 3);
-    // A state file that does not match is not left beside the copy, which it might
+    // A state file that does not match is not left next to the copy, which it might
     // match.
     std::fs::write(
         &state,

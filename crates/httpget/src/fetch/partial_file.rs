@@ -1,5 +1,5 @@
 //! Partial files: the bytes of an incomplete download in `FILE.part`, with a state
-//! file `FILE.part.state` beside it.
+//! file `FILE.part.state` next to it.
 //!
 //! A partial file without a state file belongs to another program and is not
 //! touched. A partial file or a state file that another user owns, or that has
@@ -34,7 +34,8 @@ const STATE_MAX: u64 = 64 * 1024;
 /// The maximum number of names that are tried for one file.
 const NAMES_MAX: u32 = 1000;
 
-/// The mode bits that are kept: the permissions without setuid and setgid.
+/// The mode bits that are kept: the permissions without setuid, setgid and the
+/// sticky bit.
 const PERMISSIONS: u32 = 0o777;
 
 /// The owner's permissions on a partial file, so that it can be continued regardless of
@@ -76,7 +77,7 @@ impl FileId {
     }
 }
 
-/// Whether this process may use a name for its partial file.
+/// The result of claiming a name for a partial file.
 enum Claim {
     /// An existing state file has been locked.
     Locked(StateFile),
@@ -90,8 +91,8 @@ enum Claim {
 
 impl PartialFile {
     /// Opens the partial file of `path`: the first of FILE.part, FILE.part.1 and so on
-    /// that is free or that an earlier run has left. `None` if another process writes
-    /// it. A new partial file gets `mode` before its first byte, and a state file with
+    /// that is free or left by an earlier run. Returns `None` if another process is
+    /// writing it. A new partial file gets `mode` before its first byte, and a state file with
     /// this `text`.
     pub(super) fn open(
         path: &Path,
@@ -124,8 +125,10 @@ impl PartialFile {
                 state: Mutex::new(Some(state)),
             }));
         }
-        Err(Error::new(Kind::System, "has too many partial files")
-            .with_subject(path.display().to_string()))
+        let message = format!("has more than {NAMES_MAX} partial files");
+        Err(Error::new(Kind::System, message)
+            .with_subject(path.display().to_string())
+            .hint("remove those that are not needed"))
     }
 
     /// Returns the text of the state file.
@@ -143,8 +146,8 @@ impl PartialFile {
         let mut state = self.locked_state();
         let own = state.as_ref().map(|state| state.id);
         if file_id(&path).is_some_and(|id| own != Some(id)) {
-            let message = "is not the state file of this download";
-            return Err(refusal(&path, message));
+            let message = "belongs to another download";
+            return Err(refused(&path, message));
         }
         let replace = |name: &Path| match own {
             Some(_) => std::fs::rename(name, &path),
@@ -172,22 +175,22 @@ impl PartialFile {
     }
 }
 
-fn refusal(name: &Path, message: &str) -> Error {
+fn refused(name: &Path, message: &str) -> Error {
     Error::new(Kind::System, message)
         .with_subject(name.display().to_string())
-        .hint("remove it")
+        .hint("remove it, or use another file name")
 }
 
-/// Refuses a file that another user may have planted.
+/// Refuses a file that another user may have created.
 fn check_ownership(meta: &Metadata, name: &Path) -> Result<()> {
     if !meta.is_file() {
-        return Err(refusal(name, "is not a regular file"));
+        return Err(refused(name, "is not a regular file"));
     }
     if meta.uid() != rustix::process::geteuid().as_raw() {
-        return Err(refusal(name, "belongs to another user"));
+        return Err(refused(name, "belongs to another user"));
     }
     if meta.nlink() > 1 {
-        return Err(refusal(name, "has several hard links"));
+        return Err(refused(name, "has several hard links"));
     }
     Ok(())
 }
@@ -198,7 +201,7 @@ fn open_existing(name: &Path, options: &mut OpenOptions) -> Result<Option<File>>
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            Err(refusal(name, "is a symlink"))
+            Err(refused(name, "is a symlink"))
         }
         Err(e) => Err(file_error(&e, name)),
     }
@@ -354,13 +357,13 @@ fn file_id(path: &Path) -> Option<FileId> {
         .map(|meta| FileId::of(&meta))
 }
 
-/// Creates a file beside `path` that only this user can open.
+/// Creates a file next to `path` that only this user can open.
 fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     let mode = Permissions::from_mode(OWNER_ACCESS);
     loop {
         let mut random = [0; 6];
         getrandom::fill(&mut random)
-            .map_err(|_| io::Error::other("the system has no random numbers"))?;
+            .map_err(|_| io::Error::other("the system returned no random bytes"))?;
         let name = with_suffix(path, &format!(".{}", hex::encode(&random)));
         if let Some(file) = create(&name, Some(&mode))? {
             return Ok((name, file));

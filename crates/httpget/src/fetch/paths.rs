@@ -78,7 +78,10 @@ pub(super) fn resolve_target(path: &Path) -> Result<(PathBuf, Option<Metadata>)>
         }
         Ok(meta) if meta.is_dir() => Err(Error::new(Kind::System, "is a directory")
             .with_subject(path.display().to_string())
-            .hint("use --output-dir DIR with -O")),
+            .hint(format!(
+                "use -O --output-dir {} to save into it",
+                path.display()
+            ))),
         Ok(meta) => Ok((path.to_owned(), Some(meta))),
         Err(e) if e.kind() == ErrorKind::NotFound => {
             // The symlink may point to a file that does not exist yet, perhaps

@@ -10,8 +10,8 @@ use common::{Error, Kind, Result};
 
 use super::paths;
 
-/// The file names of all transfers of a run, of which no two may be equal. Stores
-/// hashes, since a list may be long.
+/// The file names of all transfers of a run, which must all differ. Stores hashes,
+/// since a list may be long.
 #[derive(Debug, Default)]
 pub(crate) struct ReservedNames(Mutex<HashMap<u64, TransferId>>);
 

@@ -2,12 +2,12 @@
 //!
 //! The first request asks for the first segment. If the response is exactly that,
 //! with a strong validator and the total length, the other segments are requested
-//! under If-Range, and each is written at its offset. Any other response means that
+//! with If-Range, and each is written at its offset. Any other response means that
 //! the file has changed or that the server does not support ranges: then the whole
-//! file is requested over one connection. A connection that fails returns its
-//! segment to the others, and the transfer fails with the last connection. If the
-//! last one was refused by a status, that status is retried like any other, or the
-//! whole file is requested.
+//! file is requested over one connection. The segment of a failed connection
+//! goes to another one. The transfer fails when the last connection fails. If the server
+//! refused the last one with a status, the transfer is retried as after any such status,
+//! or the whole file is requested.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -27,10 +27,11 @@ use crate::policy::resume::{self, Validator};
 use crate::policy::segment_map::{ByteRange, FIRST_LENGTH, SegmentMap};
 use crate::report::AttemptError;
 
-/// Bytes per read, and per write.
+/// The size of the buffer of a connection, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// The interval of writing the state file, which a file system may sync each time.
+/// The minimum time between two writes of the state file, which may be slow on some
+/// file systems.
 const SAVE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The reason why a segment is incomplete.
@@ -39,11 +40,11 @@ enum SegmentError {
     Aborted,
     /// The response is not the requested segment: the file has changed.
     Changed,
-    /// The download cannot go on, for instance because the disk is full.
+    /// The download cannot go on, such as on a full disk.
     Fatal(AttemptError),
     /// The connection failed; others may work.
-    Lost(AttemptError),
-    /// The server refused with a status, for instance too many connections.
+    ConnectionFailed(AttemptError),
+    /// The server refused with a status, such as for too many connections.
     Refused(Arc<Head>),
 }
 
@@ -56,7 +57,7 @@ pub(super) enum EndReason {
 }
 
 /// The state that the connections share.
-struct Progress {
+struct SharedState {
     segments: SegmentMap,
     /// The number of active connections.
     active: usize,
@@ -69,9 +70,9 @@ struct Progress {
     saved_at: Option<Instant>,
 }
 
-impl Progress {
-    /// Removes a connection and returns its segment; sets the reason if it was the
-    /// last one.
+impl SharedState {
+    /// Removes a connection and releases its segment. Sets the reason `end` if it was
+    /// the last one.
     fn drop_connection(&mut self, range: ByteRange, end: EndReason) {
         self.segments.release(range.start);
         self.active -= 1;
@@ -94,7 +95,7 @@ struct Workers<'a> {
     file: &'a OutputFile,
     /// The abort handles of the connections.
     abort_handles: Vec<Arc<AbortHandle>>,
-    progress: Mutex<Progress>,
+    progress: Mutex<SharedState>,
     changed: Condvar,
 }
 
@@ -156,7 +157,7 @@ pub(super) fn download(
         abort_handles: std::iter::once(abort_handle)
             .chain((1..active).map(|_| Arc::default()))
             .collect(),
-        progress: Mutex::new(Progress {
+        progress: Mutex::new(SharedState {
             segments,
             active,
             end: None,
@@ -195,11 +196,11 @@ fn shared_limits(limits: Limits, active: usize) -> Limits {
 }
 
 impl Workers<'_> {
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    fn progress(&self) -> MutexGuard<'_, SharedState> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Downloads all segments, or sets the reason why not.
+    /// Downloads all segments, or sets the reason for the failure.
     fn run(&self, first: ByteRange, body: BodyReader) {
         thread::scope(|scope| {
             for (n, handle) in self.abort_handles.iter().enumerate().skip(1) {
@@ -253,7 +254,7 @@ impl Workers<'_> {
         }
     }
 
-    /// Records the end of a segment. Returns whether the connection goes on.
+    /// Records the end of a segment. Returns whether the connection continues.
     fn finish_segment(&self, range: ByteRange, outcome: Result<(), SegmentError>) -> bool {
         let mut progress = self.progress();
         match outcome {
@@ -266,7 +267,7 @@ impl Workers<'_> {
             Err(SegmentError::Fatal(error)) => {
                 progress.end.get_or_insert(EndReason::Failed(error));
             }
-            Err(SegmentError::Lost(error)) => {
+            Err(SegmentError::ConnectionFailed(error)) => {
                 progress.drop_connection(range, EndReason::Failed(error));
             }
             Err(SegmentError::Refused(head)) => {
@@ -316,7 +317,8 @@ impl Workers<'_> {
                 .reporter
                 .raw(verbose::exchange(exchange).as_bytes());
         }
-        let response = outcome.map_err(|(failure, _)| SegmentError::Lost(failure.into()))?;
+        let response =
+            outcome.map_err(|(failure, _)| SegmentError::ConnectionFailed(failure.into()))?;
         if self.matches_segment(range, &response.head) {
             return Ok(response.body);
         }
@@ -349,7 +351,7 @@ impl Workers<'_> {
                     if at < range.end {
                         self.record_progress(range, written)?;
                     }
-                    return Err(SegmentError::Lost(error));
+                    return Err(SegmentError::ConnectionFailed(error));
                 }
             };
             self.record_progress(range, written)?;
@@ -376,12 +378,12 @@ impl Workers<'_> {
         }
         progress.segments.advance(range.start, bytes);
         progress.wire_bytes += bytes;
-        let all = progress.wire_bytes;
+        let total_bytes = progress.wire_bytes;
         if bytes > 0 && !progress.segments.is_complete() {
             let min_speed = self.context.config.limits.min_speed;
             progress
                 .window
-                .check(all, min_speed)
+                .check(total_bytes, min_speed)
                 .map_err(SegmentError::Fatal)?;
         }
         let contiguous = progress.segments.contiguous();
@@ -395,8 +397,8 @@ impl Workers<'_> {
             progress.saved = contiguous;
             progress.saved_at = Some(Instant::now());
         }
-        let all = progress.segments.received();
-        progress.bar.advance(all);
+        let received = progress.segments.received();
+        progress.bar.advance(received);
         if progress.segments.is_complete() {
             self.changed.notify_all();
         }

@@ -25,7 +25,7 @@ pub(super) enum Sink {
         /// The bytes written, and how they can be continued.
         written: PartialDownload,
         /// Whether offsets in the body are offsets in the output.
-        keeps_offsets: bool,
+        is_resumable: bool,
     },
     /// Standard output, rendered for a terminal.
     View { view: View, is_started: bool },
@@ -36,7 +36,7 @@ pub(super) enum Sink {
         file: OutputFile,
         /// Whether this run has started to write it.
         is_started: bool,
-        keeps_offsets: bool,
+        is_resumable: bool,
     },
     /// A file that is written when its body is complete.
     MemoryFile(MemoryFile),
@@ -58,13 +58,13 @@ impl Sink {
         Self::File {
             file,
             is_started: false,
-            keeps_offsets: true,
+            is_resumable: true,
         }
     }
 
     /// Returns the sink of a body on standard output, of which `written` bytes have
     /// been written.
-    pub(super) fn new_stdout(head: &Head, keeps_offsets: bool, written: u64) -> Self {
+    pub(super) fn new_stdout(head: &Head, is_resumable: bool, written: u64) -> Self {
         Self::Stdout {
             written: PartialDownload {
                 bytes: written,
@@ -76,7 +76,7 @@ impl Sink {
                 coding: Some(resume::coding(head)),
                 ..PartialDownload::default()
             },
-            keeps_offsets,
+            is_resumable,
         }
     }
 
@@ -106,7 +106,7 @@ impl Sink {
             *self = Self::File {
                 file: memory_file.into_output_file()?,
                 is_started: true,
-                keeps_offsets: true,
+                is_resumable: true,
             };
         }
         Ok(())
@@ -212,24 +212,22 @@ impl Sink {
             Self::View { is_started, .. } => restart_if(!*is_started),
             Self::Stdout {
                 written,
-                keeps_offsets,
+                is_resumable,
             } => match written {
                 PartialDownload { bytes: 0, .. } => RetrySupport::Restart,
                 PartialDownload {
                     validator: Some(Validator::Tag(_)),
                     ..
-                } if *keeps_offsets => RetrySupport::Continue(written.clone()),
+                } if *is_resumable => RetrySupport::Continue(written.clone()),
                 _ => RetrySupport::Impossible,
             },
             Self::File {
-                file,
-                keeps_offsets,
-                ..
+                file, is_resumable, ..
             } => {
                 let written = file.partial();
                 // Within a run, the bytes are known to belong to this file.
-                let is_resumable = written.has_strong_validator() || written.resume_offset() > 0;
-                if written.bytes > 0 && is_resumable && *keeps_offsets && file.is_seekable() {
+                let is_proved = written.has_strong_validator() || written.resume_offset() > 0;
+                if written.bytes > 0 && is_proved && *is_resumable && file.is_seekable() {
                     return Ok(RetrySupport::Continue(written.clone()));
                 }
                 // A pipe cannot be truncated; a partial file can.

@@ -10,7 +10,10 @@ use crate::report::{AttemptError, FetchError};
 
 /// Returns the error of a body that is larger than `max` bytes.
 pub(crate) fn too_large(max: u64) -> FetchError {
-    FetchError::negative("size", format!("the body is larger than {max} bytes"))
+    FetchError::negative(
+        "size",
+        format!("the body is larger than {max} bytes (--max-filesize)"),
+    )
 }
 
 /// The period over which the speed is measured.

@@ -179,7 +179,7 @@ impl<'a> TransferOutput<'a> {
             self.open_line = None;
             self.buffer.clear();
             let time = crate::net::format_duration(self.shared.line_timeout);
-            let message = format!("an unfinished line made too little progress for {time}");
+            let message = format!("timed out: a line stayed incomplete for {time}");
             let error = Error::new(Kind::Timeout, message);
             return Err(
                 error.hint("other transfers were waiting to print; use -O to save each body")
@@ -383,7 +383,7 @@ mod tests {
         let mut b = TransferOutput::concurrent(&shared, None);
         b.write(b"b\n").unwrap();
         let error = a.write(b"a").unwrap_err();
-        assert!(error.to_string().contains("too little progress"), "{error}");
+        assert!(error.to_string().contains("stayed incomplete"), "{error}");
         a.finish().unwrap();
         b.write(b"b2\n").unwrap();
         b.finish().unwrap();

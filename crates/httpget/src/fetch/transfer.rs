@@ -25,7 +25,8 @@ use crate::net;
 use crate::report::{AttemptError, FetchError, Report};
 
 /// The hint of a failure that cannot be retried despite `--retry`.
-const NOT_RETRIED: &str = "not retried: output already written cannot be undone or continued";
+const NOT_RETRIED: &str =
+    "not retried: the output already printed can be neither undone nor continued";
 
 /// The hint if the next attempt would exceed `--retry-max-time`.
 const RETRY_TOO_LATE: &str = "not retried: --retry-max-time would be exceeded";
@@ -199,7 +200,7 @@ impl Transfer<'_, '_> {
             self.start_over(why);
         }
         self.report.is_failure_status =
-            matches!(&decision.action, Action::Deliver(body) if body.fails);
+            matches!(&decision.action, Action::Deliver(body) if body.is_failure);
         let response = (&*head, &found.url);
         match decision.action {
             Action::Retry(delay) => return Ok(AttemptOutcome::RetryAfter(delay)),
@@ -244,11 +245,11 @@ impl Transfer<'_, '_> {
         match copy.run(reader, &mut open, &mut self.delivery, &mut self.report) {
             Ok(Copied::Complete) => {
                 self.delivery
-                    .finish(open, response, body.fails, &mut self.report)?;
+                    .finish(open, response, body.is_failure, &mut self.report)?;
                 Ok(AttemptOutcome::Done)
             }
             Ok(Copied::Differs) => {
-                self.start_over("the last bytes of the partial file differ from the server's");
+                self.start_over("the end of the partial file differs from the server's file");
                 Ok(AttemptOutcome::Repeat)
             }
             Err(error) => {
@@ -301,7 +302,7 @@ impl Transfer<'_, '_> {
                 }
             }
         }
-        // A single request shows what a status means.
+        // A single request then reports the status.
         self.part.use_one_connection();
         self.part.start_over();
         Ok(AttemptOutcome::Repeat)
@@ -320,7 +321,7 @@ impl Transfer<'_, '_> {
         is_retryable.then(|| self.retry_delay(Some(head))).flatten()
     }
 
-    /// Returns the delay before the next attempt; `None` if it would be too late.
+    /// Returns the delay before the next attempt; `None` if it would exceed `--retry-max-time`.
     fn retry_delay(&self, head: Option<&Head>) -> Option<Duration> {
         let policy = &self.context.config.retry;
         let delay = policy.delay(self.report.retries + 1, head, random_byte());

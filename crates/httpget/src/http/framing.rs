@@ -45,7 +45,9 @@ impl Head {
                 length.map_or(Framing::Close, Framing::Length)
             }
             Some(coding) => {
-                return Err(protocol_error(format!("unknown transfer coding {coding}")));
+                return Err(protocol_error(format!(
+                    "unsupported transfer coding {coding}"
+                )));
             }
             None => length.map_or(Framing::Close, Framing::Length),
         };
@@ -70,7 +72,9 @@ impl Head {
                 .parse()
                 .map_err(|_| protocol_error(format!("Content-Length is out of range: {value}")))?;
             if length.is_some_and(|length| length != value) {
-                return Err(protocol_error("two Content-Length values differ"));
+                return Err(protocol_error(
+                    "the response has different Content-Length values",
+                ));
             }
             length = Some(value);
         }

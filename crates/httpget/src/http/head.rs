@@ -101,7 +101,7 @@ fn protocol_error(what: impl Into<String>) -> Error {
 }
 
 impl Head {
-    /// Parses a complete head, which ends where [`find_end`] says.
+    /// Parses a complete head, up to the length that [`find_end`] returned.
     pub fn parse(raw: &[u8]) -> Result<Self> {
         if raw.contains(&0) {
             return Err(protocol_error("the response head contains a NUL byte"));
@@ -173,7 +173,7 @@ impl Head {
             }
             if head.headers.len() == LINES_MAX {
                 return Err(protocol_error(format!(
-                    "the response head has more than {LINES_MAX} lines"
+                    "the response head has more than {LINES_MAX} header lines"
                 )));
             }
             let value = line[colon + 1..].trim_ascii();

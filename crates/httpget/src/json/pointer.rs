@@ -32,6 +32,15 @@ pub fn parse(text: &str) -> Result<Pointer, String> {
         .map(Pointer)
 }
 
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for token in &self.0 {
+            write!(f, "/{}", token.replace('~', "~0").replace('/', "~1"))?;
+        }
+        Ok(())
+    }
+}
+
 impl Pointer {
     /// Returns the text of the value in a document; `None` if there is no such value.
     /// Fails if the document is not JSON.

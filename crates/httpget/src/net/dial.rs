@@ -80,7 +80,8 @@ impl ConnectDeadline {
     /// Returns the error of a step that did not finish in time.
     fn timeout(self, what: &str) -> Error {
         if !self.is_max_time {
-            let message = format!("{what} within {}", format_duration(self.allowed));
+            let allowed = format_duration(self.allowed);
+            let message = format!("{what} within {allowed} (--connect-timeout)");
             return Error::new(Kind::Timeout, message);
         }
         // Names only the option, since the time that was left for the connection would be
@@ -88,9 +89,11 @@ impl ConnectDeadline {
         Error::new(Kind::Timeout, format!("{what} within --max-time"))
     }
 
-    /// Replaces a timeout error with one that names the limit.
-    fn rename(self, error: Error) -> Error {
+    /// Replaces a timeout error with one that names the limit. `is_connected` is true
+    /// if the connection to a proxy was made.
+    fn rename(self, error: Error, is_connected: bool) -> Error {
         match error.kind() {
+            Kind::Timeout if is_connected => self.timeout("no answer from the proxy"),
             Kind::Timeout => self.expired(),
             _ => error,
         }
@@ -134,7 +137,7 @@ impl Dialer {
         }
         let mut stream = self
             .open(secure, host, port, proxy, deadline, &mut connection)
-            .map_err(|e| deadline.rename(e))?;
+            .map_err(|e| deadline.rename(e, connection.connect.is_some()))?;
         if secure {
             let start = Instant::now();
             let (tls, info) = self.tls.connect(host.name, stream).map_err(|e| {
@@ -294,7 +297,7 @@ fn zone_index(zone: &str) -> Result<u32> {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)
         .map_err(|e| Error::local(&e).with_subject(zone))?;
     rustix::net::netdevice::name_to_index(&socket, zone)
-        .map_err(|_| Error::new(Kind::Input, "no such interface").with_subject(zone))
+        .map_err(|_| Error::new(Kind::Input, format!("no network interface {zone}")))
 }
 
 /// Returns a stream over a socket, with the deadline of the connection.

@@ -64,11 +64,11 @@ pub(crate) struct Response {
     pub(crate) body: BodyReader,
 }
 
-/// How long a peer may be silent, and why.
+/// The time for which a peer may send nothing, and the option that sets it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StallPolicy {
     pub(crate) timeout: Duration,
-    /// The speed in bytes per second that `timeout` belongs to, if any.
+    /// The minimum speed in bytes per second, if `timeout` comes from `--speed-time`.
     pub(crate) min_speed: Option<u64>,
 }
 
@@ -79,7 +79,7 @@ impl StallPolicy {
             return speed_error(min_speed, self.timeout);
         }
         let message = format!(
-            "the server was silent for {}",
+            "the server sent nothing for {}",
             format_duration(self.timeout)
         );
         Error::new(Kind::Timeout, message).hint("use --stall-timeout to wait longer")
@@ -89,7 +89,7 @@ impl StallPolicy {
 /// Returns the error of a transfer slower than `min_speed` bytes per second.
 pub(crate) fn speed_error(min_speed: u64, time: Duration) -> Error {
     let message = format!(
-        "slower than {min_speed} bytes per second for {}",
+        "the transfer was slower than {min_speed} bytes per second for {} (--speed-limit)",
         format_duration(time)
     );
     Error::new(Kind::Timeout, message)

@@ -105,7 +105,7 @@ pub(super) fn connect(
         200..300 => Ok(()),
         407 => Err(
             protocol_error(format!("the proxy answered {}", head.status_text()))
-                .hint("give the user and password, as in http://USER:PASSWORD@HOST:PORT"),
+                .hint("use -U USER:PASSWORD"),
         ),
         _ => Err(protocol_error(format!(
             "the proxy answered {}",
@@ -170,7 +170,9 @@ fn socks4(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
             Kind::Refused,
             "the SOCKS proxy rejected the request or could not connect",
         )),
-        [0, code, ..] => Err(protocol_error(format!("the SOCKS proxy answered {code}"))),
+        [0, code, ..] => Err(protocol_error(format!(
+            "the SOCKS proxy refused the connection (code {code})"
+        ))),
         _ => Err(protocol_error("the proxy does not speak SOCKS 4")),
     }
 }
@@ -203,7 +205,7 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
             return Err(protocol_error(
                 "the SOCKS proxy accepts none of the offered login methods",
             )
-            .hint("give the user and password, as in socks5h://USER:PASSWORD@HOST:PORT"));
+            .hint("use -U USER:PASSWORD"));
         }
         _ => return Err(protocol_error("the proxy does not speak SOCKS 5")),
     }
@@ -244,7 +246,11 @@ fn socks5(stream: &mut dyn Stream, proxy: &Proxy, target: &TunnelTarget) -> Resu
         4 => return Err(Error::new(Kind::Unreachable, says("host unreachable"))),
         5 => return Err(Error::new(Kind::Refused, says("connection refused"))),
         6 => return Err(Error::new(Kind::Timeout, says("timed out"))),
-        code => return Err(protocol_error(format!("the SOCKS proxy answered {code}"))),
+        code => {
+            return Err(protocol_error(format!(
+                "the SOCKS proxy refused the connection (code {code})"
+            )));
+        }
     }
     // Skips the address that the proxy is bound to.
     match kind {

@@ -11,7 +11,7 @@ enum Hash {
     Sha256,
 }
 
-/// A Digest challenge that is supported.
+/// A supported Digest challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     realm: String,
@@ -24,7 +24,7 @@ pub struct Challenge {
     algorithm: Option<String>,
     /// Whether `qop=auth` is offered; without any qop, the answer has the old form.
     offers_auth: bool,
-    /// Whether the last answer was right except for an expired nonce.
+    /// Whether the credentials were correct and only the nonce has expired (`stale=true`).
     is_stale: bool,
 }
 
@@ -52,7 +52,7 @@ pub fn challenge(head: &Head) -> Option<Challenge> {
     challenges.into_iter().next()
 }
 
-/// Whether a response only asks for the same answer with a new nonce.
+/// Whether a response only requests the same credentials with a new nonce.
 pub fn is_stale(head: &Head) -> bool {
     head.status == 401 && challenge(head).is_some_and(|challenge| challenge.is_stale)
 }
@@ -125,7 +125,7 @@ fn parse_parameters(text: &str) -> Vec<(String, String)> {
             return found;
         };
         let name = name.trim();
-        // A space in a name: this is the next scheme.
+        // A name with a space is the next scheme and its first parameter.
         if name.contains([' ', ',']) {
             return found;
         }
@@ -155,9 +155,9 @@ fn parse_parameters(text: &str) -> Vec<(String, String)> {
 }
 
 impl Challenge {
-    /// Returns the value of Authorization for a request. `cnonce` is random text without
-    /// quotes.
-    pub fn answer(
+    /// Returns the Authorization header for a request to the request target `target`.
+    /// `cnonce` is random and contains no quotes.
+    pub fn authorization(
         &self,
         method: &str,
         target: &str,
@@ -165,18 +165,15 @@ impl Challenge {
         cnonce: &str,
     ) -> String {
         let hash = |text: String| self.hash.digest(&text);
-        let mut secret = hash(format!("{user}:{}:{password}", self.realm));
+        let mut ha1 = hash(format!("{user}:{}:{password}", self.realm));
         if self.is_session {
-            secret = hash(format!("{secret}:{}:{cnonce}", self.nonce));
+            ha1 = hash(format!("{ha1}:{}:{cnonce}", self.nonce));
         }
-        let request = hash(format!("{method}:{target}"));
+        let ha2 = hash(format!("{method}:{target}"));
         let response = if self.offers_auth {
-            hash(format!(
-                "{secret}:{}:00000001:{cnonce}:auth:{request}",
-                self.nonce
-            ))
+            hash(format!("{ha1}:{}:00000001:{cnonce}:auth:{ha2}", self.nonce))
         } else {
-            hash(format!("{secret}:{}:{request}", self.nonce))
+            hash(format!("{ha1}:{}:{ha2}", self.nonce))
         };
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
         let mut value = format!(
@@ -227,13 +224,13 @@ mod tests {
         let both = head(&[&offer("MD5"), &offer("SHA-256")]);
         let strong = challenge(&both).unwrap();
         let login = ("Mufasa", "Circle of Life");
-        let answer = strong.answer("GET", "/dir/index.html", login, CNONCE);
+        let answer = strong.authorization("GET", "/dir/index.html", login, CNONCE);
         assert!(
             answer.contains("753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
             "{answer}"
         );
         let weak = challenge(&head(&[&offer("MD5")])).unwrap();
-        let answer = weak.answer("GET", "/dir/index.html", login, CNONCE);
+        let answer = weak.authorization("GET", "/dir/index.html", login, CNONCE);
         assert!(
             answer.contains("8ca523f5e9506fed4657c9700eebdbec"),
             "{answer}"
@@ -241,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_complete() {
+    fn authorization_has_all_parameters() {
         // The responses were computed with Python's hashlib.
         let start = format!(
             "Digest username=\"Mufasa\", realm=\"http-auth@example.org\", nonce=\"{NONCE}\", \
@@ -282,7 +279,7 @@ mod tests {
                 format!("Digest realm=\"http-auth@example.org\", nonce=\"{NONCE}\", {offer}");
             let challenge = challenge(&head(&[&value])).unwrap();
             let login = ("Mufasa", "Circle of Life");
-            let answer = challenge.answer("GET", "/dir/index.html", login, CNONCE);
+            let answer = challenge.authorization("GET", "/dir/index.html", login, CNONCE);
             assert_eq!(answer, format!("{start}{end}"), "{offer}");
         }
     }
@@ -300,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_may_contain_several_schemes() {
+    fn a_header_value_may_contain_several_schemes() {
         let one = challenge(&head(&[
             "Basic realm=\"x\", Digest realm=\"y\", nonce=\"n\"",
         ]))

@@ -55,7 +55,7 @@ impl std::fmt::Debug for Proxy {
 /// default port is 1080, as in curl, and 443 for https.
 pub fn parse(text: &str) -> Result<Proxy, String> {
     let bad =
-        |why: &str| format!("invalid proxy: {why}; use http://HOST:PORT or socks5h://HOST:PORT");
+        |why: &str| format!("{why}; use [http|https|socks4|socks4a|socks5|socks5h]://HOST:PORT");
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let (protocol, port) = match scheme.to_ascii_lowercase().as_str() {
         "http" => (Protocol::Http, 1080),
@@ -69,7 +69,7 @@ pub fn parse(text: &str) -> Result<Proxy, String> {
     // Use the URL parser, so that authorities are read the same way.
     let url = url::Url::parse(&format!("http://{rest}")).map_err(|e| bad(&e.to_string()))?;
     let host = url.host_str().filter(|host| !host.is_empty());
-    let host = host.ok_or_else(|| bad("no host"))?;
+    let host = host.ok_or_else(|| bad("missing host"))?;
     let names_port_80 = rest
         .rsplit_once('@')
         .map_or(rest, |(_, host)| host)

@@ -27,7 +27,7 @@ impl std::fmt::Debug for HeaderEdit {
 pub fn parse(text: &str) -> Result<HeaderEdit, String> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.contains(['\r', '\n', '\0']) {
-        return Err("must not contain a line break".to_owned());
+        return Err("must not contain a line break or NUL".to_owned());
     }
     let named = |name: &str| -> Result<String, String> {
         let name = name.trim();

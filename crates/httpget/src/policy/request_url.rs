@@ -123,7 +123,7 @@ fn split_zone(host: &str) -> Result<(String, Option<String>), String> {
         .unwrap_or(zone);
     let zone = percent_decode_str(zone).decode_utf8_lossy();
     if zone.is_empty() {
-        return Err("not a URL: the zone is empty".to_owned());
+        return Err("not a URL: missing interface after '%'".to_owned());
     }
     Ok((format!("[{address}]{port}"), Some(zone.into_owned())))
 }
@@ -193,7 +193,7 @@ fn check_host(host: &str) -> Result<(), String> {
     }
     let host = host.split(':').next().unwrap_or_default();
     if host.is_empty() {
-        return Err("not a URL: the host is missing".to_owned());
+        return Err("not a URL: missing host".to_owned());
     }
     let bare = host.strip_suffix('.').unwrap_or(host);
     if common::address::looks_numeric(bare) {

@@ -78,10 +78,10 @@ pub fn parse_connect_to(text: &str) -> Result<ConnectTo, String> {
 }
 
 impl Routes {
-    /// Returns the addresses of the rule for a host.
+    /// Returns the addresses that a rule gives to a host and port.
     pub fn resolve(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
         let host = host.to_ascii_lowercase();
-        // The last rule for a name is used, and a name before `*`.
+        // The last rule wins, and a rule for the name takes precedence over `*`.
         let rule = |name: &str| {
             let mut rules = self.resolve.iter().rev();
             rules.find(|rule| rule.host == name && rule.port == port)

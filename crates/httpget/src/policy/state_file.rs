@@ -1,4 +1,4 @@
-//! The state file beside a partial file (`FILE.part.state`): which URL the bytes
+//! The state file next to a partial file (`FILE.part.state`): which URL the bytes
 //! belong to, and how the download can be continued.
 //!
 //! It is text with one `KEY: VALUE` per line. The first line identifies it as a
@@ -54,7 +54,7 @@ pub fn is_state_file(text: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(": "))
 }
 
-/// Parses the state file of a URL with this [`url_id`], beside a partial file of
+/// Parses the state file of a URL with this [`url_id`], next to a partial file of
 /// `length` bytes. `None` if it is invalid, of another URL or does not match the
 /// length: then it proves nothing.
 pub fn parse(text: &str, url_id: &str, length: u64) -> Option<PartialDownload> {

@@ -61,7 +61,7 @@ impl<R: BufRead> Read for Brotli<R> {
         let n = outcome.map_err(|error| match error.kind() {
             // It reads to the end of the source only while the data is valid.
             io::ErrorKind::InvalidData if self.decoder.get_mut().has_ended => {
-                io::Error::new(io::ErrorKind::UnexpectedEof, "the data ends too early")
+                io::Error::new(io::ErrorKind::UnexpectedEof, "unexpected end of data")
             }
             io::ErrorKind::InvalidData => invalid("the data is corrupt"),
             _ => error,
