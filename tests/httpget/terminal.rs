@@ -196,6 +196,19 @@ fn progress_bars_can_be_disabled() {
 }
 
 #[test]
+fn a_list_typed_on_the_terminal_is_announced() {
+    let pty = Pty::new();
+    let running = httpget().stdin_from(pty.end()).args(["-O", "-"]).spawn();
+    assert_eq!(
+        running.read_stderr_line(Duration::from_secs(15)),
+        "httpget: warning: - reads URLs from standard input; use -o - to print the body"
+    );
+    // It waits for the first URL.
+    assert!(running.is_running());
+    running.signal(15);
+}
+
+#[test]
 fn truncated_json_is_shown() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
     let server = always(Reply::raw(format!("{head}{{\"a\": [1,\n2")).close());

@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_item_is_processed_within_the_limit() {
-        let (now, most, sum) = (
+        let (active, max_active, sum) = (
             AtomicUsize::new(0),
             AtomicUsize::new(0),
             AtomicUsize::new(0),
@@ -171,9 +171,9 @@ mod tests {
             4,
             |index, item| {
                 assert_eq!(index + 1, item);
-                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                max_active.fetch_max(active.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 thread::yield_now();
-                now.fetch_sub(1, Ordering::SeqCst);
+                active.fetch_sub(1, Ordering::SeqCst);
                 sum.fetch_add(item, Ordering::SeqCst);
                 Ok(())
             },
@@ -181,7 +181,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(sum.into_inner(), 5050);
-        assert!(most.into_inner() <= 4);
+        assert!(max_active.into_inner() <= 4);
     }
 
     #[test]

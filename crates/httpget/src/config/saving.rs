@@ -14,8 +14,8 @@ pub(crate) enum Destination {
     Stdout,
     /// A file with this name.
     File(PathBuf),
-    /// A file that the URL or the server names.
-    Remote,
+    /// A file with the name in the URL or from the server.
+    RemoteName,
 }
 
 /// The offset at which a download starts (`-C`).
@@ -90,7 +90,7 @@ impl SavingConfig {
         Ok(Self {
             destinations: args.output.iter().map(destination).collect(),
             other_destinations: if args.remote_name {
-                Destination::Remote
+                Destination::RemoteName
             } else {
                 Destination::Stdout
             },

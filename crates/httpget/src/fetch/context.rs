@@ -50,7 +50,7 @@ impl UrlJob {
         let name = match &self.destination {
             Destination::Stdout => None,
             Destination::File(path) => path.file_name().map(|name| name.display().to_string()),
-            Destination::Remote => filename::from_url(&self.request.url),
+            Destination::RemoteName => filename::from_url(&self.request.url),
         };
         name.unwrap_or_else(|| self.display_url.clone())
     }

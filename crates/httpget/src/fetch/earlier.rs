@@ -25,7 +25,7 @@ pub(super) fn kept_file(context: &Context<'_>, job: &UrlJob) -> Result<Option<Pa
 fn known_path(context: &Context<'_>, job: &UrlJob) -> Result<Option<PathBuf>> {
     match &job.destination {
         Destination::Stdout => Ok(None),
-        Destination::Remote if context.config.saving.remote_header_name => Ok(None),
+        Destination::RemoteName if context.config.saving.remote_header_name => Ok(None),
         _ => Ok(Some(output_path::choose(context, job, None)?.0)),
     }
 }

@@ -46,21 +46,20 @@ pub(super) fn partial_path(path: &Path, number: u32) -> PathBuf {
 }
 
 pub(super) fn file_error(error: &io::Error, path: &Path) -> Error {
-    let error = Error::local(error).with_subject(path.display().to_string());
-    match error.kind() {
-        Kind::System
-            if error.message().starts_with("no such file") && is_directory_missing(path) =>
-        {
-            error.hint("use --create-dirs to create missing directories")
-        }
-        _ => error,
+    if error.kind() == ErrorKind::NotFound
+        && let Some(directory) = missing_directory(path)
+    {
+        return Error::new(Kind::System, "no such directory")
+            .with_subject(directory.display().to_string())
+            .hint("use --create-dirs to create it");
     }
+    Error::local(error).with_subject(path.display().to_string())
 }
 
-/// Whether the directory of this path is missing.
-fn is_directory_missing(path: &Path) -> bool {
+/// Returns the directory of a path if it is missing.
+fn missing_directory(path: &Path) -> Option<&Path> {
     path.parent()
-        .is_some_and(|parent| parent != Path::new("") && !parent.exists())
+        .filter(|parent| *parent != Path::new("") && !parent.exists())
 }
 
 /// Returns the target of a symlink, and its metadata if it exists.

@@ -15,7 +15,7 @@ pub enum Framing {
     /// The body ends with its last chunk.
     Chunked,
     /// The body ends with the connection.
-    Close,
+    UntilClose,
 }
 
 fn protocol_error(message: impl Into<String>) -> Error {
@@ -35,21 +35,21 @@ impl Head {
         let coding = codings.next();
         if let Some(other) = codings.next() {
             return Err(protocol_error(format!(
-                "unexpected transfer codings ({}, {other}, ...)",
+                "unsupported transfer codings: {}, {other}",
                 coding.unwrap_or_default()
             )));
         }
         let framing = match coding {
             Some(coding) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
             Some(coding) if coding.eq_ignore_ascii_case("identity") => {
-                length.map_or(Framing::Close, Framing::Length)
+                length.map_or(Framing::UntilClose, Framing::Length)
             }
             Some(coding) => {
                 return Err(protocol_error(format!(
                     "unsupported transfer coding {coding}"
                 )));
             }
-            None => length.map_or(Framing::Close, Framing::Length),
+            None => length.map_or(Framing::UntilClose, Framing::Length),
         };
         if is_head || self.status / 100 == 1 || matches!(self.status, 204 | 304) {
             return Ok(Framing::Empty);
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_body_is_unambiguous() {
-        assert_eq!(framing("").unwrap(), Framing::Close);
+        assert_eq!(framing("").unwrap(), Framing::UntilClose);
         assert_eq!(
             framing("Content-Length: 3\r\n").unwrap(),
             Framing::Length(3)

@@ -68,7 +68,7 @@ const SKIPPED_MAX: usize = 10;
 
 /// Whether an invalid name becomes, without white space, the name of a header
 /// that decides how the response is read.
-fn affects_framing(name: &[u8]) -> bool {
+fn affects_interpretation(name: &[u8]) -> bool {
     let bare: Vec<u8> = name
         .iter()
         .copied()
@@ -160,7 +160,7 @@ impl Head {
             let name = &line[..colon];
             is_skipping = name.is_empty() || !name.iter().all(|&b| is_token(b));
             if is_skipping {
-                if affects_framing(name) {
+                if affects_interpretation(name) {
                     return Err(protocol_error(format!(
                         "a header line of the response has an invalid name: {}",
                         excerpt(line)

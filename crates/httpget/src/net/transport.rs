@@ -222,7 +222,7 @@ impl UreqTransport {
                 State::Chunked(Decoder::default()),
                 "200 -\r\nTransfer-Encoding: chunked\r\n".to_owned(),
             ),
-            Framing::Close => (State::Close, "200 -\r\n".to_owned()),
+            Framing::UntilClose => (State::Close, "200 -\r\n".to_owned()),
         };
         self.state = state;
         let connection = if keeps_alive {

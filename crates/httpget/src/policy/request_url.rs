@@ -73,7 +73,7 @@ pub fn parse(text: &str) -> Result<RequestUrl, String> {
     let scheme = scheme.unwrap_or_else(|| default_scheme(&host).to_owned());
     let login = login.map_or_else(String::new, |login| format!("{login}@"));
     let mut url = Url::parse(&format!("{scheme}://{login}{host}{tail}"))
-        .map_err(|e| format!("not a URL: {e}"))?;
+        .map_err(|e| explain_invalid(&host, e))?;
     let user = credentials(&url);
     strip(&mut url);
     let path = tail.split('#').next().unwrap_or_default();
@@ -88,6 +88,21 @@ pub fn parse(text: &str) -> Result<RequestUrl, String> {
         zone,
         raw_path: utf8_percent_encode(&path, REQUEST_LINE_UNSAFE).to_string(),
     })
+}
+
+/// Explains why a URL with this host is not valid.
+fn explain_invalid(host: &str, error: url::ParseError) -> String {
+    let is_address = host.parse::<std::net::Ipv6Addr>().is_ok();
+    if is_address {
+        return format!("not a URL: an IPv6 address needs brackets, as in [{host}]");
+    }
+    match error {
+        url::ParseError::IdnaError if host.contains(' ') => {
+            "not a URL: the host contains a space".to_owned()
+        }
+        url::ParseError::IdnaError => "not a URL: invalid host name".to_owned(),
+        error => format!("not a URL: {error}"),
+    }
 }
 
 /// Refuses a scheme without `://`, which would be read as a host or a user.
@@ -301,6 +316,22 @@ mod tests {
         assert_eq!(request.user, Some(("us@er".into(), Some("p:".into()))));
         assert_eq!(request.url.as_str(), "http://h/b?q");
         assert_eq!(request.raw_path, "/a/../b?q");
+    }
+
+    #[test]
+    fn the_error_of_a_host_says_what_is_wrong() {
+        for (text, message) in [
+            ("http://a b/", "not a URL: the host contains a space"),
+            ("http://xn--a/", "not a URL: invalid host name"),
+            (
+                "http://fe80::1/",
+                "not a URL: an IPv6 address needs brackets, as in [fe80::1]",
+            ),
+            ("http://a:x/", "not a URL: invalid port number"),
+            ("http:///", "not a URL: missing host"),
+        ] {
+            assert_eq!(parse(text), Err(message.to_owned()), "{text}");
+        }
     }
 
     #[test]
