@@ -189,7 +189,7 @@ fn client_certificates_are_presented() {
         ])
         .run()
         .code(2)
-        .stderr_contains("the certificate and the key do not match");
+        .stderr_contains("the private key does not match the certificate");
 }
 
 #[test]

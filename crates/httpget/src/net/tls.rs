@@ -1,6 +1,6 @@
-//! TLS with rustls and ring: trusted authorities, the client certificate, and the
-//! properties of a session. The files are read and the authorities loaded for
-//! the first https connection, so that other transfers are not slowed down.
+//! TLS with rustls and ring: trusted certificate authorities, the client certificate,
+//! and the properties of a session. The files are read and the certificate authorities
+//! loaded for the first https connection, so that other transfers are not slowed down.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +20,7 @@ use crate::policy::pin::Pin;
 /// The options of TLS.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TlsOptions {
-    /// PEM files of authorities to trust instead of the system's.
+    /// PEM files of certificate authorities to trust instead of the system's.
     pub(crate) ca_files: Vec<PathBuf>,
     /// A directory of such files.
     pub(crate) ca_dir: Option<PathBuf>,
@@ -74,8 +74,11 @@ impl TlsConnector {
                 Some(tls) => tls_error(tls),
                 None => match Error::network(&e) {
                     error if error.kind() == Kind::Timeout => error,
-                    error => Error::new(Kind::Tls, format!("TLS handshake: {}", error.message()))
-                        .hint("does this port speak TLS?"),
+                    error => Error::new(
+                        Kind::Tls,
+                        format!("the TLS handshake failed: {}", error.message()),
+                    )
+                    .hint("use http:// if the server does not use TLS"),
                 },
             }
         })?;
@@ -105,10 +108,10 @@ pub(crate) fn tls_error(error: &rustls::Error) -> Error {
     let explained = tls::explain(error);
     let failed = Error::new(Kind::Tls, explained.sentence);
     let hint = match explained.remedy {
-        Some(Remedy::TrustAuthority) => "use --cacert FILE to trust it",
+        Some(Remedy::TrustAuthority) => "use --cacert FILE to trust the issuer",
         Some(Remedy::CheckClock) => "check this machine's clock",
         Some(Remedy::ClientCertificate) => "present one with --cert FILE",
-        Some(Remedy::NoTls) => "does this port speak http?",
+        Some(Remedy::NoTls) => "use http:// for this port",
         Some(Remedy::ExpectName) | None => match error {
             rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
                 "the server may require an older cipher, or a curve such as P-521, that is not supported"
@@ -145,11 +148,13 @@ fn configure(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
         Some(path) => {
             let (chain, key) = read_identity(path, options.key.as_deref())?;
             builder.with_client_auth_cert(chain, key).map_err(|e| {
-                Error::new(
-                    Kind::System,
-                    format!("the certificate and the key do not match: {e}"),
-                )
-                .with_subject(path.display().to_string())
+                let message = match e {
+                    rustls::Error::InconsistentKeys(_) => {
+                        "the private key does not match the certificate".to_owned()
+                    }
+                    other => format!("the certificate cannot be used: {other}"),
+                };
+                Error::new(Kind::System, message).with_subject(path.display().to_string())
             })?
         }
     };
@@ -165,12 +170,12 @@ fn read_identity(certificate: &Path, key: Option<&Path>) -> Result<Identity> {
     let file = key.unwrap_or(certificate);
     let pem = files::read(file)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        Error::new(
-            Kind::System,
-            "the file contains no unencrypted private key in PEM format",
-        )
-        .with_subject(file.display().to_string())
-        .hint("use --key FILE if the key is in another file")
+        let message = "the file contains no unencrypted private key in PEM format";
+        let error = Error::new(Kind::System, message).with_subject(file.display().to_string());
+        match key {
+            Some(_) => error,
+            None => error.hint("use --key FILE if the key is in another file"),
+        }
     })?;
     Ok((chain, key))
 }
