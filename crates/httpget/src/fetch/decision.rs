@@ -263,7 +263,7 @@ enum Continuation {
     Rest(PartialDownload),
     /// The partial download is complete.
     Complete(PartialDownload),
-    /// There is none, or the response is not about it.
+    /// The body starts at the beginning, or the response is about something else.
     Fresh,
     /// Its body replaces the partial download, for this reason.
     Replaced(&'static str),

@@ -31,7 +31,7 @@ use crate::report::{AttemptError, FetchError, Report};
 const MEMORY_MAX: u64 = 64 << 20;
 const MEMORY_MAX_PARALLEL: u64 = 8 << 20;
 
-/// The destination of a transfer's bodies, and the state of what it has received.
+/// The destination of a transfer's bodies, with the state of the bytes received.
 pub(super) struct Delivery<'a, 'b> {
     context: &'a Context<'a>,
     job: &'a UrlJob,
