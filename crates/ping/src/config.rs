@@ -11,19 +11,16 @@ use crate::cli::{Cli, Pmtu};
 use crate::clock::Nanos;
 use crate::operand::{self, Operand};
 use crate::packet::IpVersion;
+use crate::schedule::min_interval::MIN_GROUP_INTERVAL;
 use crate::schedule::periodic::{Mode, PeriodicOptions};
 use crate::schedule::sweep::StopCondition;
 use crate::schedule::{DataSizes, WaitFor};
 use crate::socket::SocketOptions;
-use crate::source;
+use crate::source::item;
 use crate::tracker::ReplyRules;
 
 /// The shortest interval for users other than root, as in iputils.
 const MIN_USER_INTERVAL: Nanos = 2_000_000;
-
-/// The shortest interval to broadcast and multicast addresses for users other
-/// than root, as in iputils.
-pub(crate) const MIN_GROUP_INTERVAL: Nanos = 1_000_000_000;
 
 /// The largest preload for users other than root, as in iputils.
 const MAX_USER_PRELOAD: u32 = 3;
@@ -130,7 +127,7 @@ impl Config {
         let mode = run_mode(cli, family, wait_for, sizes, is_root)?;
         check_reachable(cli, family)?;
         if family == Family::V4 && !cli.mtu {
-            source::check_ipv4_size(sizes.max)?;
+            item::check_ipv4_size(sizes.max)?;
         }
         if cli.mtu {
             // Forbids fragmentation, whatever path MTU the system has cached.
@@ -184,7 +181,7 @@ fn run_mode(
     is_root: bool,
 ) -> Result<RunMode> {
     let single = match &cli.targets[..] {
-        [text] if text != "-" && !text.starts_with('@') => match source::parse(text, family)? {
+        [text] if text != "-" && !text.starts_with('@') => match item::parse(text, family)? {
             Operand::Range(_) => None,
             operand => Some(operand),
         },

@@ -16,7 +16,6 @@ mod exit_status;
 pub mod fuzzing;
 mod histogram;
 mod icmp;
-mod lookup;
 mod operand;
 mod output;
 pub mod packet;

@@ -16,7 +16,8 @@ use crate::privilege;
 use crate::schedule::sweep::StopCondition;
 use crate::schedule::{Schedule, WaitFor};
 use crate::socket;
-use crate::source::{self, SourceOptions, TargetSource};
+use crate::source::TargetSource;
+use crate::source::item::{self, SourceOptions};
 use crate::tracker::ProbeTracker;
 
 /// The number of settled probes to remember, so that late and duplicate replies
@@ -95,7 +96,7 @@ fn open(
     let mistakes: Vec<Error> = cli
         .targets
         .iter()
-        .filter_map(|text| source::find_mistake(text, options))
+        .filter_map(|text| item::find_mistake(text, options))
         .collect();
     if !mistakes.is_empty() && mistakes.len() == cli.targets.len() {
         return Ok(Vec::new());

@@ -22,13 +22,15 @@ use crate::event::RejectedOperand;
 use crate::operand::{self, Operand};
 use crate::output::classic::{Classic, ClassicOptions};
 use crate::packet::IpVersion;
+use crate::privilege;
 use crate::reverse_dns::ReverseDns;
 use crate::schedule::WaitFor;
 use crate::schedule::periodic::{PeriodicOptions, PeriodicSchedule};
 use crate::socket::{self, Route};
+use crate::source::{item, lookup};
+use crate::sys;
 use crate::target::Target;
 use crate::tracker::ProbeTracker;
-use crate::{lookup, privilege, source, sys};
 
 /// The number of settled probes to remember, so that late and duplicate replies
 /// are recognised.
@@ -54,7 +56,7 @@ pub(super) fn run(
     if let Some(address) = literal_address(operand) {
         scope(operand, address, interface).map_err(with_subject)?;
         if address.is_ipv4() {
-            source::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
+            item::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
         }
     }
     let cookies = Cookies::default();
@@ -67,7 +69,7 @@ pub(super) fn run(
     };
     let scope = scope(operand, address, interface).map_err(with_subject)?;
     if address.is_ipv4() {
-        source::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
+        item::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
     }
     let typed = (text != address.to_string()).then(|| Rc::from(text));
     let mut target = Target::new(typed, address, scope);
@@ -135,7 +137,7 @@ fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<
         _ => 0,
     };
     match operand {
-        Operand::Zoned(address, zone) => source::zone_index(zone, given)
+        Operand::Zoned(address, zone) => item::zone_index(zone, given)
             .map_err(|error| error.with_subject(format!("{address}%{zone}"))),
         _ => Ok(given),
     }

@@ -6,7 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::clock::Nanos;
-use crate::config::MIN_GROUP_INTERVAL;
+
+/// The shortest interval to broadcast and multicast addresses for users other
+/// than root, as in iputils.
+pub(crate) const MIN_GROUP_INTERVAL: Nanos = 1_000_000_000;
 
 /// Delays probes to addresses that were probed within the last interval.
 #[derive(Debug, Default)]

@@ -1,28 +1,29 @@
-//! The source of targets: a thread reads operands and others look names up, so
-//! that neither a slow writer of standard input nor a slow name server delays
-//! the probes of other targets. The threads are at most a few hundred operands
-//! ahead.
+//! The source of targets: a thread reads operands and others look names up
+//! ([`lookup`]), so that neither a slow writer of standard input nor a slow name
+//! server delays the probes of other targets. The threads are at most a few
+//! hundred operands ahead.
 //!
-//! Networks and ranges are passed on as they are. Their addresses are enumerated
-//! here, one for each target that is requested.
+//! Networks and ranges are passed on as they are ([`item`]). Their addresses are
+//! enumerated here, one for each target that is requested.
+
+pub(crate) mod item;
+pub(crate) mod lookup;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
-use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
-use common::address::Family;
 use common::operands::Operands;
 use common::{Error, Kind, Result};
 use net::Waker;
 
-use crate::lookup::{LookupPool, PendingNames, file_hint};
-use crate::operand::{self, Operand, Range, RangeAddresses};
-use crate::packet::IpVersion;
-use crate::socket;
+use self::item::{BatchSender, Item, Parsed, SourceOptions, parse_item};
+use self::lookup::{LookupPool, PendingNames};
+use crate::operand::{self, RangeAddresses};
 use crate::target::Target;
 
 /// The maximum number of operands in a batch.
@@ -30,23 +31,6 @@ const BATCH: usize = 256;
 
 /// The maximum number of batches in the queue to the engine's thread.
 const BATCHES: usize = 4;
-
-/// The addresses that an operand stands for, with names looked up.
-#[derive(Debug)]
-pub(crate) enum Item {
-    /// A single address, which may be that of a name.
-    Single {
-        /// The operand as typed, if it is not the address itself.
-        typed: Option<String>,
-        address: IpAddr,
-        /// The interface index of its zone.
-        zone: Option<u32>,
-    },
-    /// The addresses of a network or range.
-    Range(Range),
-    /// An operand that cannot be probed.
-    Rejected(Error),
-}
 
 /// The result of asking for the next target.
 #[derive(Debug)]
@@ -60,23 +44,6 @@ pub(crate) enum NextTarget {
     Pending,
     /// The operands and all lookups are finished.
     Exhausted,
-}
-
-/// How operands become targets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SourceOptions {
-    /// The address families that are accepted.
-    pub(crate) family: Family,
-    /// The interface index of link-local addresses, or 0.
-    pub(crate) scope: u32,
-    /// The number of data bytes in the largest probe.
-    pub(crate) size: u16,
-    /// The seed of the order of addresses in a range; `None` for numeric order.
-    pub(crate) shuffle: Option<u64>,
-    /// Whether every address of a name is a target, and not only the first.
-    pub(crate) all_addresses: bool,
-    /// Whether a name that does not resolve is looked up until it does.
-    pub(crate) retries_lookups: bool,
 }
 
 /// The targets of a run, in the order of the operands except for names.
@@ -97,10 +64,7 @@ impl TargetSource {
         let waker = Waker::new().map_err(|e| Error::local(&e))?;
         let pending_names = PendingNames::default();
         let (sender, receiver) = mpsc::sync_channel(BATCHES);
-        let sender = BatchSender {
-            sender,
-            waker: waker.clone(),
-        };
+        let sender = BatchSender::new(sender, waker.clone());
         let mut reader = OperandReader {
             options,
             lookups: LookupPool::new(options, sender.clone(), Arc::clone(&pending_names)),
@@ -196,33 +160,6 @@ impl TargetSource {
     }
 }
 
-/// Sends batches of items to the engine's thread.
-#[derive(Clone)]
-pub(crate) struct BatchSender {
-    sender: SyncSender<Vec<Item>>,
-    waker: Waker,
-}
-
-impl BatchSender {
-    /// Sends the items and leaves the vector empty. Returns whether the engine's
-    /// thread still receives.
-    pub(crate) fn send(&self, items: &mut Vec<Item>) -> bool {
-        if items.is_empty() {
-            return true;
-        }
-        let is_sent = self.sender.send(std::mem::take(items)).is_ok();
-        self.waker.wake();
-        is_sent
-    }
-
-    /// Closes this sender. The source is exhausted when all are closed.
-    pub(crate) fn close(self) {
-        let Self { sender, waker } = self;
-        drop(sender);
-        waker.wake();
-    }
-}
-
 /// The state of the thread that reads operands.
 struct OperandReader {
     options: SourceOptions,
@@ -263,95 +200,10 @@ impl OperandReader {
     }
 }
 
-/// A parsed operand. A name has not been looked up.
-enum Parsed {
-    Item(Item),
-    Name(String),
-}
-
-/// Parses an operand like [`operand::parse`], and adds a hint to the error if a
-/// file of that name exists.
-pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
-    operand::parse(text, family).map_err(|error| match file_hint(text) {
-        Some(hint) => error.hint(hint),
-        None => error,
-    })
-}
-
-fn parse_item(text: &str, options: &SourceOptions) -> Result<Parsed> {
-    let item = match parse(text, options.family)? {
-        Operand::Address(address) => {
-            // The text is stored only if it differs from the address.
-            let typed = (text != address.to_string()).then(|| text.to_owned());
-            Item::Single {
-                typed,
-                address,
-                zone: None,
-            }
-        }
-        Operand::Zoned(address, zone) => {
-            let index =
-                zone_index(&zone, options.scope).map_err(|error| error.with_subject(text))?;
-            Item::Single {
-                typed: Some(text.to_owned()),
-                address: address.into(),
-                zone: Some(index),
-            }
-        }
-        Operand::Range(range) => Item::Range(range),
-        Operand::Name(name) => return Ok(Parsed::Name(name)),
-    };
-    check_item_size(&item, options.size)?;
-    Ok(Parsed::Item(item))
-}
-
-/// Returns the error of a command-line operand if it can be found without
-/// looking a name up or opening a file.
-pub(crate) fn find_mistake(text: &str, options: &SourceOptions) -> Option<Error> {
-    if text == "-" || text.starts_with('@') {
-        return None;
-    }
-    let error = parse_item(text, options).err()?;
-    Some(match error.operand() {
-        Some(_) => error,
-        None => error.with_subject(text),
-    })
-}
-
-/// Checks that probes to the addresses of an item can carry `size` data bytes.
-/// `-s` accepts sizes that only fit an IPv6 packet.
-pub(crate) fn check_item_size(item: &Item, size: u16) -> Result<()> {
-    let is_v4 = match item {
-        Item::Single { address, .. } => address.is_ipv4(),
-        Item::Range(range) => range.is_v4(),
-        Item::Rejected(_) => false,
-    };
-    if is_v4 { check_ipv4_size(size) } else { Ok(()) }
-}
-
-/// Checks that an IPv4 probe can carry `size` data bytes.
-pub(crate) fn check_ipv4_size(size: u16) -> Result<()> {
-    let max = IpVersion::V4.max_data();
-    if size <= max {
-        return Ok(());
-    }
-    let text = format!("an IPv4 probe carries at most {max} bytes of data");
-    Err(Error::new(Kind::Usage, text))
-}
-
-/// Returns the interface index of a zone. It must not contradict the interface
-/// index of `-I`, which is 0 without that option.
-pub(crate) fn zone_index(zone: &str, given: u32) -> Result<u32> {
-    let index = socket::interface_index(zone)?;
-    if given != 0 && given != index {
-        return Err(Error::usage("-I and the zone select different interfaces"));
-    }
-    Ok(index)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use common::address::Family;
     use rustix::event::{PollFd, PollFlags, poll};
     use std::io;
 

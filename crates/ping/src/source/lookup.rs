@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,7 +13,7 @@ use common::endpoint::Host;
 use common::operands::Operand;
 use common::{Error, Kind, Result};
 
-use crate::source::{BatchSender, Item, SourceOptions, check_item_size};
+use super::item::{BatchSender, Item, SourceOptions, check_item_size, file_hint};
 
 /// The timeout of a lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -191,12 +190,6 @@ impl LookupWorker {
         };
         addresses.into_iter().map(item).collect()
     }
-}
-
-/// Returns a hint if a file of this name exists.
-pub(crate) fn file_hint(text: &str) -> Option<String> {
-    let is_file = Path::new(text).is_file();
-    is_file.then(|| format!("use @{text} to read the file with that name"))
 }
 
 /// Returns the addresses of a name, the one that the system prefers first. The
