@@ -6,6 +6,7 @@
 
 pub(crate) mod min_interval;
 pub(crate) mod mtu;
+mod new_targets;
 pub(crate) mod periodic;
 pub(crate) mod sweep;
 

@@ -13,11 +13,12 @@ use std::os::fd::BorrowedFd;
 use common::Error;
 
 use super::min_interval::MinInterval;
+use super::new_targets::{NewTarget, NewTargets};
 use super::{Action, ProbeOutcome, Schedule};
 use crate::clock::Nanos;
 use crate::packet::{HEADER, IpVersion};
-use crate::source::{NextTarget, TargetSource};
-use crate::target::{Target, TargetId, Targets};
+use crate::source::TargetSource;
+use crate::target::{TargetId, Targets};
 
 /// How often a size is tried before it counts as too large.
 const TRIES: u32 = 3;
@@ -115,19 +116,12 @@ impl MtuSearch {
 /// Searches the path MTU of the targets of a list.
 #[derive(Debug)]
 pub(crate) struct MtuSchedule {
-    source: TargetSource,
-    min_interval: MinInterval,
+    new_targets: NewTargets,
     timeout: Nanos,
     deadline: Option<Nanos>,
     searches: HashMap<TargetId, MtuSearch>,
     /// The targets with a probe that is due.
     ready: VecDeque<TargetId>,
-    /// A new target that must wait, because its address was probed recently.
-    deferred: Option<Target>,
-    /// Whether the source has no target at the moment.
-    waits_for_source: bool,
-    /// Whether the source has no further targets.
-    is_source_exhausted: bool,
 }
 
 impl MtuSchedule {
@@ -139,60 +133,48 @@ impl MtuSchedule {
         deadline: Option<Nanos>,
     ) -> Self {
         Self {
-            source,
-            min_interval,
+            new_targets: NewTargets::new(source, min_interval),
             timeout,
             deadline,
             searches: HashMap::new(),
             ready: VecDeque::new(),
-            deferred: None,
-            waits_for_source: false,
-            is_source_exhausted: false,
         }
     }
 }
 
 impl Schedule for MtuSchedule {
     fn next_action(&mut self, now: Nanos, targets: &mut Targets) -> Action {
-        self.waits_for_source = false;
+        self.new_targets.stop_waiting();
         while let Some(&target) = self.ready.front() {
             let address = targets.get(target).map(|target| target.address);
             if let Some(due) =
-                address.and_then(|address| self.min_interval.delay_until(address, now))
+                address.and_then(|address| self.new_targets.delay_until(address, now))
             {
                 return Action::WaitUntil(due);
             }
             self.ready.pop_front();
             if let (Some(search), Some(address)) = (self.searches.get(&target), address) {
-                self.min_interval.record(address, now);
+                self.new_targets.record_probe(address, now);
                 let size = search.data_size();
                 return Action::SendProbe { target, size };
             }
         }
-        if !self.is_source_exhausted && self.searches.len() < MAX_ACTIVE {
-            let next = match self.deferred.take() {
-                Some(target) => NextTarget::Ready(target),
-                None => self.source.next(),
-            };
-            match next {
-                NextTarget::Ready(target) => {
-                    if let Some(due) = self.min_interval.delay_until(target.address, now) {
-                        self.deferred = Some(target);
-                        return Action::WaitUntil(due);
-                    }
-                    self.min_interval.record(target.address, now);
+        if self.searches.len() < MAX_ACTIVE {
+            match self.new_targets.next(now) {
+                NewTarget::Ready(target) => {
+                    self.new_targets.record_probe(target.address, now);
                     let search = MtuSearch::new(target.version());
                     let target = targets.add(target);
                     self.searches.insert(target, search);
                     let size = search.data_size();
                     return Action::SendProbe { target, size };
                 }
-                NextTarget::Rejected(error) => return Action::Reject(error),
-                NextTarget::Pending => self.waits_for_source = true,
-                NextTarget::Exhausted => self.is_source_exhausted = true,
+                NewTarget::WaitUntil(due) => return Action::WaitUntil(due),
+                NewTarget::Rejected(error) => return Action::Reject(error),
+                NewTarget::None => {}
             }
         }
-        if self.is_source_exhausted && self.searches.is_empty() {
+        if self.new_targets.is_exhausted() && self.searches.is_empty() {
             Action::Done
         } else {
             Action::WaitForEvent
@@ -238,15 +220,11 @@ impl Schedule for MtuSchedule {
     }
 
     fn unresolved_names(&mut self) -> Vec<Error> {
-        self.source.unresolved_names()
+        self.new_targets.unresolved_names()
     }
 
     fn has_probed_all(&mut self) -> bool {
-        if self.is_source_exhausted {
-            return true;
-        }
-        let has_no_target = |next| matches!(next, NextTarget::Exhausted | NextTarget::Pending);
-        self.deferred.is_none() && has_no_target(self.source.next())
+        self.new_targets.has_probed_all()
     }
 
     fn deadline(&self) -> Option<Nanos> {
@@ -254,7 +232,7 @@ impl Schedule for MtuSchedule {
     }
 
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.waits_for_source.then(|| self.source.wake_fd())
+        self.new_targets.wake_fd()
     }
 }
 

@@ -8,10 +8,11 @@ use std::os::fd::BorrowedFd;
 use common::Error;
 
 use super::min_interval::MinInterval;
+use super::new_targets::{NewTarget, NewTargets};
 use super::{Action, DataSizes, ProbeOutcome, Schedule, WaitFor};
 use crate::clock::Nanos;
-use crate::source::{NextTarget, TargetSource};
-use crate::target::{Target, TargetId, Targets};
+use crate::source::TargetSource;
+use crate::target::{TargetId, Targets};
 
 /// The maximum number of targets that are probed but not decided. Further ones
 /// wait.
@@ -94,22 +95,15 @@ impl Lag {
 /// Probes the targets of a list.
 #[derive(Debug)]
 pub(crate) struct SweepSchedule {
-    source: TargetSource,
+    new_targets: NewTargets,
     stop: StopCondition,
     pacer: Pacer,
-    min_interval: MinInterval,
     timeout: Nanos,
     deadline: Option<Nanos>,
     sizes: DataSizes,
-    /// A new target that must wait, because its address was probed recently.
-    deferred: Option<Target>,
     /// The targets that are probed again, in the order of their due times.
     repeats: VecDeque<(Nanos, TargetId)>,
     active: usize,
-    /// Whether the source has no target at the moment.
-    waits_for_source: bool,
-    /// Whether the source has no further targets.
-    is_source_exhausted: bool,
     lag: Lag,
 }
 
@@ -125,18 +119,14 @@ impl SweepSchedule {
         sizes: DataSizes,
     ) -> Self {
         Self {
-            source,
+            new_targets: NewTargets::new(source, min_interval),
             stop,
             pacer,
-            min_interval,
             timeout,
             deadline,
             sizes,
-            deferred: None,
             repeats: VecDeque::new(),
             active: 0,
-            waits_for_source: false,
-            is_source_exhausted: false,
             lag: Lag::default(),
         }
     }
@@ -145,7 +135,7 @@ impl SweepSchedule {
         self.pacer.record(now);
         let mut index = 0;
         if let Some(target) = targets.get(target) {
-            self.min_interval.record(target.address, now);
+            self.new_targets.record_probe(target.address, now);
             index = target.allocated;
         }
         Action::SendProbe {
@@ -157,7 +147,7 @@ impl SweepSchedule {
 
 impl Schedule for SweepSchedule {
     fn next_action(&mut self, now: Nanos, targets: &mut Targets) -> Action {
-        self.waits_for_source = false;
+        self.new_targets.stop_waiting();
         if let Some(due) = self.pacer.delay_until(now) {
             return Action::WaitUntil(due);
         }
@@ -169,7 +159,7 @@ impl Schedule for SweepSchedule {
             let undecided = targets.get(id).filter(|target| !target.is_decided);
             let address = undecided.map(|target| target.address);
             if let Some(due) =
-                address.and_then(|address| self.min_interval.delay_until(address, now))
+                address.and_then(|address| self.new_targets.delay_until(address, now))
             {
                 return Action::WaitUntil(due);
             }
@@ -179,30 +169,24 @@ impl Schedule for SweepSchedule {
                 return self.send_probe(id, now, targets);
             }
         }
-        if !self.is_source_exhausted && self.active < MAX_ACTIVE {
-            let next = match self.deferred.take() {
-                Some(target) => NextTarget::Ready(target),
-                None => self.source.next(),
-            };
-            match next {
-                NextTarget::Ready(target) => {
-                    if let Some(due) = self.min_interval.delay_until(target.address, now) {
-                        self.deferred = Some(target);
-                        let repeat = self.repeats.front().map(|&(due, _)| due);
-                        return Action::WaitUntil(repeat.map_or(due, |repeat| repeat.min(due)));
-                    }
+        if self.active < MAX_ACTIVE {
+            match self.new_targets.next(now) {
+                NewTarget::Ready(target) => {
                     self.active += 1;
                     let id = targets.add(target);
                     return self.send_probe(id, now, targets);
                 }
-                NextTarget::Rejected(error) => return Action::Reject(error),
-                NextTarget::Pending => self.waits_for_source = true,
-                NextTarget::Exhausted => self.is_source_exhausted = true,
+                NewTarget::WaitUntil(due) => {
+                    let repeat = self.repeats.front().map(|&(due, _)| due);
+                    return Action::WaitUntil(repeat.map_or(due, |repeat| repeat.min(due)));
+                }
+                NewTarget::Rejected(error) => return Action::Reject(error),
+                NewTarget::None => {}
             }
         }
         match self.repeats.front() {
             Some(&(due, _)) => Action::WaitUntil(due),
-            None if self.is_source_exhausted && self.active == 0 => Action::Done,
+            None if self.new_targets.is_exhausted() && self.active == 0 => Action::Done,
             None => Action::WaitForEvent,
         }
     }
@@ -258,7 +242,7 @@ impl Schedule for SweepSchedule {
     }
 
     fn unresolved_names(&mut self) -> Vec<Error> {
-        self.source.unresolved_names()
+        self.new_targets.unresolved_names()
     }
 
     fn excessive_lag(&self) -> Option<Nanos> {
@@ -271,11 +255,7 @@ impl Schedule for SweepSchedule {
     }
 
     fn has_probed_all(&mut self) -> bool {
-        if self.is_source_exhausted {
-            return true;
-        }
-        let has_no_target = |next| matches!(next, NextTarget::Exhausted | NextTarget::Pending);
-        self.deferred.is_none() && has_no_target(self.source.next())
+        self.new_targets.has_probed_all()
     }
 
     fn deadline(&self) -> Option<Nanos> {
@@ -283,7 +263,7 @@ impl Schedule for SweepSchedule {
     }
 
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.waits_for_source.then(|| self.source.wake_fd())
+        self.new_targets.wake_fd()
     }
 }
 
