@@ -6,11 +6,8 @@ use common::text::escape;
 use common::{Result, json};
 use serde_json::Value;
 
-use super::records::{Record, Selection, report_unsent};
-use crate::clock::Clock;
-use crate::event::{Event, Observer, RejectedOperand};
-use crate::stats::Stats;
-use crate::target::{Target, Targets};
+use super::record_stream::Encoding;
+use super::records::Record;
 
 /// The columns, named after the keys of the JSON records. A key of the object
 /// `icmp` has that name as its prefix.
@@ -59,42 +56,18 @@ const COLUMNS: [&str; 41] = [
 ];
 
 /// Writes records as rows.
-#[derive(Debug)]
-pub(crate) struct Csv {
-    selection: Selection,
-    /// The number of data bytes in the first probe.
-    size: u16,
+#[derive(Debug, Default)]
+pub(super) struct Csv {
     has_header: bool,
 }
 
 impl Csv {
-    /// Creates the format for probes with `size` data bytes.
-    pub(crate) fn new(selection: Selection, size: u16) -> Self {
-        Self {
-            selection,
-            size,
-            has_header: false,
-        }
-    }
-
     fn write_header(&mut self, io: &mut Io) -> Result<()> {
         if !self.has_header {
             self.has_header = true;
             io.out.line(COLUMNS.join(","))?;
         }
         Ok(())
-    }
-
-    fn write_row(&mut self, io: &mut Io, record: &Record) -> Result<()> {
-        self.write_header(io)?;
-        let fields = flatten(record);
-        let cells = COLUMNS.map(|column| {
-            let field = fields.iter().find(|(name, _)| *name == column);
-            field
-                .map(|(_, value)| format_cell(value))
-                .unwrap_or_default()
-        });
-        io.out.line(cells.join(","))
     }
 }
 
@@ -140,82 +113,36 @@ fn format_cell(value: &str) -> String {
     }
 }
 
-impl Observer for Csv {
-    fn target_started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
-        if self.selection.includes_start() {
-            self.write_row(io, &Record::start(clock, target, self.size))?;
-        }
-        Ok(())
-    }
-
-    fn operand_rejected(
-        &mut self,
-        io: &mut Io,
-        clock: Clock,
-        rejected: &RejectedOperand,
-    ) -> Result<()> {
-        io.report.error(&rejected.error);
-        self.write_row(io, &Record::rejected(clock, rejected))?;
-        match rejected.target() {
-            Some(target) if self.selection.includes_unprobed() => {
-                let record = Record::unprobed(clock, target, rejected.address);
-                self.write_row(io, &record)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn event(
-        &mut self,
-        io: &mut Io,
-        clock: Clock,
-        target: &Target,
-        event: &Event<'_>,
-    ) -> Result<()> {
-        report_unsent(io, target, event);
-        match Record::of_event(clock, target, event) {
-            Some(record) if self.selection.includes_event(event) => self.write_row(io, &record),
-            _ => Ok(()),
-        }
-    }
-
-    fn interval_ended(
-        &mut self,
-        io: &mut Io,
-        clock: Clock,
-        target: &Target,
-        stats: &Stats,
-    ) -> Result<()> {
-        self.write_row(io, &Record::interval(clock, target, stats))
-    }
-
-    fn target_decided(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
-        if self.selection.includes_summary(target) {
-            self.write_row(io, &Record::summary(clock, target, 0))?;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, io: &mut Io, clock: Clock, targets: &Targets, drops: u64) -> Result<()> {
-        // A table without rows has a header, too.
+impl Encoding for Csv {
+    fn write(&mut self, io: &mut Io, record: &Record) -> Result<()> {
         self.write_header(io)?;
-        for (_, target) in targets.undecided() {
-            if self.selection.includes_summary(target) {
-                self.write_row(io, &Record::summary(clock, target, drops))?;
-            }
-        }
-        Ok(())
+        let fields = flatten(record);
+        let cells = COLUMNS.map(|column| {
+            let field = fields.iter().find(|(name, _)| *name == column);
+            field
+                .map(|(_, value)| format_cell(value))
+                .unwrap_or_default()
+        });
+        io.out.line(cells.join(","))
+    }
+
+    /// A table without rows has a header, too.
+    fn finish(&mut self, io: &mut Io) -> Result<()> {
+        self.write_header(io)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Reply;
+    use crate::clock::Clock;
+    use crate::event::{Event, Observer, Reply};
     use crate::icmp::IcmpError;
+    use crate::output::record_stream::{RecordStream, Selection};
     use crate::output::records::tests::distinct_stats;
     use crate::output::test_io::TestIo;
     use crate::packet::IpVersion;
+    use crate::target::Target;
 
     #[test]
     fn numbers_have_no_exponent() {
@@ -253,7 +180,7 @@ mod tests {
             is_quiet: false,
             has_replied: None,
         };
-        let mut csv = Csv::new(selection, 57);
+        let mut csv = RecordStream::new(Csv::default(), selection, 57);
         let mut io = TestIo::new();
         let mut target = Target::new(Some("host.test".into()), [192, 0, 2, 1].into(), 0);
         *target.stats = distinct_stats();

@@ -125,8 +125,8 @@ fn terminal_size() -> (usize, usize) {
 
 /// An observer that draws round trips and passes other events on to the output
 /// format.
-pub(crate) struct Graph<'a> {
-    inner: &'a mut dyn Observer,
+pub(super) struct Graph {
+    inner: Box<dyn Observer>,
     /// Whether there is one target. Its row stays above its summary.
     is_single: bool,
     rows: Vec<Row>,
@@ -138,7 +138,7 @@ pub(crate) struct Graph<'a> {
     last: Nanos,
 }
 
-impl std::fmt::Debug for Graph<'_> {
+impl std::fmt::Debug for Graph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Graph")
             .field("rows", &self.rows)
@@ -146,9 +146,9 @@ impl std::fmt::Debug for Graph<'_> {
     }
 }
 
-impl<'a> Graph<'a> {
+impl Graph {
     /// Creates a graph in front of an output format.
-    pub(crate) fn new(inner: &'a mut dyn Observer, is_single: bool) -> Self {
+    pub(super) fn new(inner: Box<dyn Observer>, is_single: bool) -> Self {
         Self {
             inner,
             is_single,
@@ -222,7 +222,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-impl Observer for Graph<'_> {
+impl Observer for Graph {
     fn target_started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
         self.erase(io)?;
         self.inner.target_started(io, clock, target)?;

@@ -184,7 +184,7 @@ fn escape_label(text: &str) -> String {
 
 /// Writes the summaries as metrics.
 #[derive(Debug, Default)]
-pub(crate) struct Metrics {
+pub(super) struct Metrics {
     samples: Vec<Sample>,
 }
 

@@ -1,21 +1,81 @@
-//! The output formats, each an [`Observer`](crate::event::Observer) in a file of
-//! its own.
+//! The output formats, each an [`Observer`] in a file of its own. [`create`] is the
+//! list of them.
 
 pub(crate) mod classic;
-pub(crate) mod csv;
-pub(crate) mod graph;
+mod csv;
+mod graph;
 pub(crate) mod held_lines;
 mod iputils;
-pub(crate) mod json;
+mod json;
 pub(crate) mod list;
-pub(crate) mod metrics;
-pub(crate) mod mtu;
+mod metrics;
+mod mtu;
+pub(crate) mod record_stream;
 pub(crate) mod records;
 #[cfg(test)]
 pub(crate) mod test_io;
 pub(crate) mod watch;
 
 use std::io;
+
+use common::Result;
+
+use self::csv::Csv;
+use self::graph::Graph;
+use self::json::Json;
+use self::metrics::Metrics;
+use self::mtu::Mtu;
+use self::record_stream::{RecordStream, Selection};
+use crate::event::Observer;
+
+/// The output formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Lines of text: the classic format or the list format.
+    Text,
+    /// A graph above the lines of text.
+    Graph,
+    /// Records as JSON Lines.
+    Json,
+    /// Records as comma-separated values.
+    Csv,
+    /// OpenMetrics text.
+    Metrics,
+    /// The path MTU of each target, as text or JSON.
+    Mtu,
+}
+
+/// The options of the formats other than [`Format::Text`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FormatOptions {
+    /// Which records are written.
+    pub(crate) selection: Selection,
+    /// The number of data bytes in the first probe.
+    pub(crate) size: u16,
+    /// Whether the run has a single target.
+    pub(crate) is_single: bool,
+}
+
+/// Creates an output format. `text` creates the format of lines of text.
+pub(crate) fn create(
+    format: Format,
+    options: FormatOptions,
+    text: impl FnOnce() -> Result<Box<dyn Observer>>,
+) -> Result<Box<dyn Observer>> {
+    let FormatOptions {
+        selection,
+        size,
+        is_single,
+    } = options;
+    Ok(match format {
+        Format::Text => text()?,
+        Format::Graph => Box::new(Graph::new(text()?, is_single)),
+        Format::Json => Box::new(RecordStream::new(Json, selection, size)),
+        Format::Csv => Box::new(RecordStream::new(Csv::default(), selection, size)),
+        Format::Metrics => Box::new(Metrics::default()),
+        Format::Mtu => Box::new(Mtu),
+    })
+}
 
 /// Returns the reason why a probe was not sent, in lower case, and a hint.
 fn explain_unsent(errno: i32, mtu: Option<u32>) -> String {

@@ -37,7 +37,7 @@ fn explain_failure(target: &Target) -> (Kind, String) {
 
 /// Prints the path MTU of each target.
 #[derive(Debug)]
-pub(crate) struct Mtu;
+pub(super) struct Mtu;
 
 impl Observer for Mtu {
     fn operand_rejected(

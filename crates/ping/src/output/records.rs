@@ -1,11 +1,10 @@
 //! The records of a run: the types `start`, `reply`, `late`, `timeout`, `notice`,
-//! `error`, `interval` and `summary`. The JSON and the CSV format write them. Keys
-//! are only ever added; a key that does not apply is null.
+//! `error`, `interval` and `summary`. [`record_stream`](super::record_stream)
+//! decides which of them are written. Keys are only ever added; a key that does
+//! not apply is null.
 
 use std::net::IpAddr;
 
-use common::app::Io;
-use common::text::escape;
 use common::{Kind, time};
 use serde::Serialize;
 
@@ -315,52 +314,6 @@ fn target_error(clock: Clock, target: &Target, kind: Kind, message: String) -> E
     }
 }
 
-/// Reports the first failure to send to a target on standard error as well. ICMP
-/// errors are only in the records.
-pub(crate) fn report_unsent(io: &Io, target: &Target, event: &Event<'_>) {
-    if let Event::Unsent { errno, mtu, .. } = event
-        && target.stats.unsent == 1
-    {
-        let operand = target.operand();
-        let (operand, why) = (escape(operand.as_bytes()), explain_unsent(*errno, *mtu));
-        io.report.line(format_args!("{operand}: {why}"));
-    }
-}
-
-/// Which records are written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Selection {
-    /// `-q`: only `start`, `error` and `summary`.
-    pub(crate) is_quiet: bool,
-    /// `--alive` or `--unreachable`: only the summaries of targets that have
-    /// replied, or of those that have not.
-    pub(crate) has_replied: Option<bool>,
-}
-
-impl Selection {
-    /// Whether `start` records are written.
-    pub(crate) fn includes_start(self) -> bool {
-        self.has_replied.is_none()
-    }
-
-    /// Whether the record of an event is written.
-    pub(crate) fn includes_event(self, event: &Event<'_>) -> bool {
-        let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
-        self.has_replied.is_none() && (!self.is_quiet || is_error)
-    }
-
-    /// Whether the summary of a target is written.
-    pub(crate) fn includes_summary(self, target: &Target) -> bool {
-        self.has_replied
-            .is_none_or(|has_replied| has_replied == target.has_replied)
-    }
-
-    /// Whether the summary of a target that was not probed is written.
-    pub(crate) fn includes_unprobed(self) -> bool {
-        self.has_replied.is_none_or(|has_replied| !has_replied)
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -377,25 +330,6 @@ pub(crate) mod tests {
         (stats.errors, stats.outages) = (26, 27);
         stats.longest_outage = 28_000_000;
         stats
-    }
-
-    #[test]
-    fn alive_and_unreachable_select_summaries() {
-        let mut target = Target::new(None, [192, 0, 2, 1].into(), 0);
-        target.has_replied = true;
-        for (has_replied, alive, unprobed) in [
-            (None, true, true),
-            (Some(true), true, false),
-            (Some(false), false, true),
-        ] {
-            let selection = Selection {
-                is_quiet: false,
-                has_replied,
-            };
-            assert_eq!(selection.includes_summary(&target), alive);
-            assert_eq!(selection.includes_unprobed(), unprobed);
-            assert_eq!(selection.includes_start(), has_replied.is_none());
-        }
     }
 
     #[test]

@@ -54,15 +54,15 @@ impl OpenInterval {
 
 /// An observer that divides a run into intervals and passes every call on to the
 /// output format.
-pub(crate) struct Watch<'a> {
-    inner: &'a mut dyn Observer,
+pub(crate) struct Watch {
+    inner: Box<dyn Observer>,
     interval: Nanos,
     /// When the current interval ends.
     end: Nanos,
     open: HashMap<TargetId, VecDeque<OpenInterval>>,
 }
 
-impl std::fmt::Debug for Watch<'_> {
+impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watch")
             .field("interval", &self.interval)
@@ -71,9 +71,9 @@ impl std::fmt::Debug for Watch<'_> {
     }
 }
 
-impl<'a> Watch<'a> {
+impl Watch {
     /// Creates a watch in front of an output format.
-    pub(crate) fn new(inner: &'a mut dyn Observer, interval: Nanos) -> Self {
+    pub(crate) fn new(inner: Box<dyn Observer>, interval: Nanos) -> Self {
         Self {
             inner,
             interval,
@@ -168,7 +168,7 @@ fn next_end(end: Nanos, interval: Nanos, now: Nanos) -> Nanos {
     end + (now - end) / interval * interval + interval
 }
 
-impl Observer for Watch<'_> {
+impl Observer for Watch {
     fn target_started(&mut self, io: &mut Io, clock: Clock, target: &Target) -> Result<()> {
         self.inner.target_started(io, clock, target)
     }
@@ -244,10 +244,12 @@ mod tests {
     use super::*;
     use crate::event::{Corruption, Reply};
     use crate::output::test_io::TestIo;
+    use std::cell::RefCell;
+    use std::rc::Rc;
 
     /// Collects the statistics of the intervals that are reported.
-    #[derive(Default)]
-    struct Intervals(Vec<Stats>);
+    #[derive(Clone, Default)]
+    struct Intervals(Rc<RefCell<Vec<Stats>>>);
 
     impl Observer for Intervals {
         fn interval_ended(
@@ -257,26 +259,26 @@ mod tests {
             _: &Target,
             stats: &Stats,
         ) -> Result<()> {
-            self.0.push(stats.clone());
+            self.0.borrow_mut().push(stats.clone());
             Ok(())
         }
     }
 
     /// A watch of one target with an interval of a nanosecond.
-    struct Fixture<'a> {
-        watch: Watch<'a>,
+    struct Fixture {
+        watch: Watch,
         io: TestIo,
         clock: Clock,
         targets: Targets,
         id: TargetId,
     }
 
-    impl<'a> Fixture<'a> {
-        fn new(intervals: &'a mut Intervals) -> Self {
+    impl Fixture {
+        fn new(intervals: &Intervals) -> Self {
             let mut targets = Targets::default();
             let id = targets.add(Target::new(None, [10, 0, 0, 1].into(), 0));
             Self {
-                watch: Watch::new(intervals, 1),
+                watch: Watch::new(Box::new(intervals.clone()), 1),
                 io: TestIo::new(),
                 clock: Clock::start(),
                 targets,
@@ -315,8 +317,8 @@ mod tests {
 
     #[test]
     fn a_probe_belongs_to_the_interval_it_was_sent_in() {
-        let mut intervals = Intervals::default();
-        let mut fixture = Fixture::new(&mut intervals);
+        let intervals = Intervals::default();
+        let mut fixture = Fixture::new(&intervals);
         for event in [
             Event::Sent,
             Event::Reply(reply(1)),
@@ -334,14 +336,14 @@ mod tests {
         fixture.notify(Event::Reply(reply(3)));
         fixture.notify(Event::Timeout { seq: 2 });
         let counts = |stats: &Stats| (stats.sent, stats.received, stats.lost);
-        let counts: Vec<_> = intervals.0.iter().map(counts).collect();
+        let counts: Vec<_> = intervals.0.borrow().iter().map(counts).collect();
         assert_eq!(counts, [(3, 2, 1), (1, 1, 0)]);
     }
 
     #[test]
     fn every_kind_of_reply_is_counted() {
-        let mut intervals = Intervals::default();
-        let mut fixture = Fixture::new(&mut intervals);
+        let intervals = Intervals::default();
+        let mut fixture = Fixture::new(&intervals);
         let corrupt = Reply {
             corruption: Some(Corruption::Truncated),
             ..reply(1)
@@ -375,8 +377,9 @@ mod tests {
         }));
         fixture.notify(Event::Reply(reply(4)));
         fixture.end_interval();
-        let [first, second] = &intervals.0[..] else {
-            panic!("{} intervals", intervals.0.len());
+        let intervals = intervals.0.borrow();
+        let [first, second] = &intervals[..] else {
+            panic!("{} intervals", intervals.len());
         };
         assert_eq!((first.sent, first.received, first.lost), (3, 1, 2));
         assert_eq!((first.corrupt, first.foreign), (1, 1));
@@ -386,8 +389,8 @@ mod tests {
 
     #[test]
     fn a_probe_that_is_not_sent_counts_as_sent_and_lost() {
-        let mut intervals = Intervals::default();
-        let mut fixture = Fixture::new(&mut intervals);
+        let intervals = Intervals::default();
+        let mut fixture = Fixture::new(&intervals);
         fixture.targets.get_mut(fixture.id).unwrap().stats.sent = 1;
         fixture.notify(Event::Unsent {
             seq: 1,
@@ -395,7 +398,7 @@ mod tests {
             mtu: None,
         });
         fixture.end_interval();
-        let stats = &intervals.0[0];
+        let stats = &intervals.0.borrow()[0];
         assert_eq!((stats.sent, stats.lost, stats.errors), (1, 1, 1));
     }
 

@@ -4,7 +4,9 @@
 use common::app::Io;
 use common::{Error, Exit, Result};
 
-use super::{Outputs, check_interface, condition, new_engine, open_channels, run_engine, versions};
+use super::{
+    check_interface, condition, create_output, new_engine, open_channels, run_engine, versions,
+};
 use crate::cli::Cli;
 use crate::clock::Clock;
 use crate::config::{self, Config, RunMode};
@@ -50,22 +52,17 @@ pub(super) fn run(
     privilege::drop_all()?;
 
     let source = TargetSource::start(operands, options)?;
-    let mut list = List::new(
-        list_lines(cli, config),
-        config.wait_for,
-        cli.verbose,
-        cli.all_addresses,
-    );
-    let mut outputs = Outputs::new(cli, config);
-    let output = outputs.choose(cli, io, &mut list);
-    let mut watch;
-    let output = match cli.watch {
-        Some(interval) => {
-            watch = Watch::new(output, config::to_nanos(interval));
-            &mut watch
-        }
-        None => output,
-    };
+    let mut output = create_output(cli, io, config, || {
+        Ok(Box::new(List::new(
+            list_lines(cli, config),
+            config.wait_for,
+            cli.verbose,
+            cli.all_addresses,
+        )))
+    })?;
+    if let Some(interval) = cli.watch {
+        output = Box::new(Watch::new(output, config::to_nanos(interval)));
+    }
 
     let clock = Clock::start();
     let mut tracker = ProbeTracker::new(cookies, RETAINED);
@@ -78,7 +75,7 @@ pub(super) fn run(
         clock,
         &mut engine,
         schedule.as_mut(),
-        output,
+        output.as_mut(),
         condition,
         false,
     )

@@ -20,13 +20,9 @@ use crate::cookie::Cookies;
 use crate::engine::{BufferSizes, Channel, Engine, StopReason};
 use crate::event::{Observer, RejectedOperand};
 use crate::exit_status::{Condition, ExitTracker};
-use crate::output::csv::Csv;
-use crate::output::graph::Graph;
-use crate::output::json::Json;
 use crate::output::list::{List, ListLines};
-use crate::output::metrics::Metrics;
-use crate::output::mtu::Mtu;
-use crate::output::records::Selection;
+use crate::output::record_stream::Selection;
+use crate::output::{self, Format, FormatOptions};
 use crate::packet::{HEADER, IpVersion, Template};
 use crate::schedule::Schedule;
 use crate::schedule::min_interval::MinInterval;
@@ -131,58 +127,39 @@ fn check_interface(name: Option<&str>) -> Result<()> {
 /// Ends a run before its first probe: the output format that the user has chosen
 /// reports the operand.
 fn reject(cli: &Cli, io: &mut Io, config: &Config, rejected: &RejectedOperand) -> Result<Exit> {
-    let mut list = List::new(ListLines::None, None, false, false);
-    let mut outputs = Outputs::new(cli, config);
-    let observer = outputs.choose(cli, io, &mut list);
+    let mut observer = create_output(cli, io, config, || {
+        Ok(Box::new(List::new(ListLines::None, None, false, false)))
+    })?;
     let clock = Clock::start();
     observer.operand_rejected(io, clock, rejected)?;
     observer.finish(io, clock, &Targets::default(), 0)?;
     Ok(rejected.error.exit())
 }
 
-/// Whether round trips are drawn.
-fn is_graph(cli: &Cli, io: &Io) -> bool {
-    cli.graph && io.terminal.stdout
+/// Returns the output format. A graph is drawn on terminals only.
+fn format(cli: &Cli, io: &Io) -> Format {
+    match cli.format() {
+        Format::Graph if !io.terminal.stdout => Format::Text,
+        format => format,
+    }
 }
 
-/// The output formats other than lines of text.
-#[derive(Debug)]
-struct Outputs<'a> {
-    json: Json,
-    csv: Csv,
-    metrics: Metrics,
-    mtu: Mtu,
-    graph: Option<Graph<'a>>,
-    is_single: bool,
-}
-
-impl<'a> Outputs<'a> {
-    fn new(cli: &Cli, config: &Config) -> Self {
-        let selection = Selection {
+/// Creates the output format. `text` creates the format of lines of text.
+fn create_output(
+    cli: &Cli,
+    io: &Io,
+    config: &Config,
+    text: impl FnOnce() -> Result<Box<dyn Observer>>,
+) -> Result<Box<dyn Observer>> {
+    let options = FormatOptions {
+        selection: Selection {
             is_quiet: cli.quiet,
             has_replied: (cli.alive || cli.unreachable).then_some(cli.alive),
-        };
-        Self {
-            json: Json::new(selection, config.sizes.min),
-            csv: Csv::new(selection, config.sizes.min),
-            metrics: Metrics::default(),
-            mtu: Mtu,
-            graph: None,
-            is_single: matches!(config.mode, RunMode::Single { .. }),
-        }
-    }
-
-    /// Returns the format that the user has chosen, or `text` by default.
-    fn choose(&mut self, cli: &Cli, io: &Io, text: &'a mut dyn Observer) -> &mut dyn Observer {
-        match () {
-            () if cli.mtu => &mut self.mtu,
-            () if io.json => &mut self.json,
-            () if cli.csv => &mut self.csv,
-            () if cli.metrics => &mut self.metrics,
-            () if is_graph(cli, io) => self.graph.insert(Graph::new(text, self.is_single)),
-            () => text,
-        }
-    }
+        },
+        size: config.sizes.min,
+        is_single: matches!(config.mode, RunMode::Single { .. }),
+    };
+    output::create(format(cli, io), options, text)
 }
 
 /// Returns the condition for exit status 0. `replies` is the number of replies to

@@ -10,8 +10,8 @@ use common::app::Io;
 use common::{Error, Exit, Kind, Result};
 
 use super::{
-    Outputs, check_interface, condition, is_graph, new_engine, open_channels, reject, run_engine,
-    versions,
+    check_interface, condition, create_output, format, new_engine, open_channels, reject,
+    run_engine, versions,
 };
 use crate::cli::Cli;
 use crate::clock::{Clock, Nanos};
@@ -20,6 +20,7 @@ use crate::cookie::Cookies;
 use crate::engine::Channel;
 use crate::event::RejectedOperand;
 use crate::operand::{self, Operand};
+use crate::output::Format;
 use crate::output::classic::{Classic, ClassicOptions};
 use crate::packet::IpVersion;
 use crate::privilege;
@@ -103,13 +104,14 @@ pub(super) fn run(
             // iputils prints the space of the missing interface, too.
             None => format!("{source} "),
         });
-    let has_names = !cli.numeric && matches!(operand, Operand::Name(_)) && !io.json;
-    let mut names = ReverseDns::new(has_names)?;
-    names.request(address);
-    let format = classic_options(cli, config, &options, is_graph(cli, io), from, scope);
-    let mut classic = Classic::new(format, names);
-    let mut outputs = Outputs::new(cli, config);
-    let output = outputs.choose(cli, io, &mut classic);
+    let mut output = create_output(cli, io, config, || {
+        let has_names = !cli.numeric && matches!(operand, Operand::Name(_));
+        let mut names = ReverseDns::new(has_names)?;
+        names.request(address);
+        let is_graph = format(cli, io) == Format::Graph;
+        let format = classic_options(cli, config, &options, is_graph, from, scope);
+        Ok(Box::new(Classic::new(format, names)))
+    })?;
     let condition = condition(cli, config, options.deadline.and(options.count));
 
     let clock = Clock::start();
@@ -123,7 +125,7 @@ pub(super) fn run(
         clock,
         &mut engine,
         &mut schedule,
-        output,
+        output.as_mut(),
         condition,
         true,
     )
