@@ -5,7 +5,6 @@ pub(crate) mod classic;
 mod csv;
 mod graph;
 pub(crate) mod held_lines;
-mod iputils;
 mod json;
 pub(crate) mod list;
 mod metrics;

@@ -1,4 +1,4 @@
-//! Formats numbers and bytes as iputils prints them. Pure.
+//! Formats numbers and bytes as iputils prints them. It does no I/O.
 
 use crate::clock::Nanos;
 
