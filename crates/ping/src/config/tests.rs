@@ -1,7 +1,9 @@
 //! Tests of the configurations that command lines resolve to.
 
 use super::*;
+use crate::schedule::periodic::Mode;
 use clap::Parser;
+use common::Kind;
 
 fn config(line: &str) -> Result<Config> {
     config_for(line, true)
