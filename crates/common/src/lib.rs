@@ -21,6 +21,8 @@ pub mod error;
 pub mod exit;
 pub mod generate;
 pub mod json;
+#[cfg(feature = "latency")]
+pub mod latency;
 mod man;
 pub mod operands;
 pub mod options;

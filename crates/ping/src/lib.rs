@@ -14,7 +14,6 @@ mod event;
 mod exit_status;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
-mod histogram;
 mod icmp;
 mod operand;
 mod output;

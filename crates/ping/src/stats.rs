@@ -4,8 +4,9 @@
 //! do not enter the round-trip times. All arithmetic on times is in `f64` or
 //! saturates.
 
+use common::latency::Percentiles;
+
 use crate::clock::Nanos;
-use crate::histogram::Histogram;
 
 /// The minimum number of consecutive losses that make an outage.
 const OUTAGE: u64 = 2;
@@ -59,7 +60,9 @@ pub(crate) struct Stats {
     last_rtt: Option<Nanos>,
     ewma: f64,
     highest_seq: u64,
-    rtts: Histogram,
+    /// With two digits, so that a watched list of many targets needs little
+    /// memory.
+    rtts: Percentiles<2>,
 }
 
 /// The round-trip times of a target in summary, in nanoseconds.
@@ -128,7 +131,7 @@ impl Stats {
             self.jitter += (rtt.abs_diff(last) as f64 - self.jitter) / 16.0;
         }
         self.last_rtt = Some(rtt);
-        self.rtts.add(rtt);
+        self.rtts.record(rtt, 1);
     }
 
     /// Counts the loss of a probe that was sent at `sent_at`.
@@ -188,7 +191,7 @@ impl Stats {
 
     /// Returns the summary of the round-trip times, or `None` without a reply.
     pub(crate) fn rtt_summary(&self) -> Option<RttSummary> {
-        let [p50, p90, p99] = self.rtts.percentiles([50, 90, 99])?;
+        let [p50, p90, p99] = self.rtts.quantiles([0.5, 0.9, 0.99])?;
         let (min, max) = (self.min, self.max);
         // The middle of a histogram bucket may be outside the extremes.
         let within = |time: u64| time.clamp(min, max) as f64;

@@ -29,7 +29,7 @@ pub(crate) fn run(
     let target = dialer.target_name();
     let mut address = None;
     let mut tracker = EchoTracker::default();
-    let mut latencies = Latencies::new()?;
+    let mut latencies = Latencies::default();
     let mut jitter = Jitter::default();
     let mut exit = Exit::Yes;
     let mut next = started;

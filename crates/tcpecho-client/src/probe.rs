@@ -110,7 +110,7 @@ pub(crate) fn run(
             (true, None) => Matching::Untagged,
         }),
         tags,
-        latencies: Latencies::new()?,
+        latencies: Latencies::default(),
         jitter: Jitter::default(),
         started: now,
         next: now,

@@ -101,7 +101,7 @@ impl<'a> Connections<'a> {
             phase: Phase::Connecting,
             connecting: 0,
             started: Instant::now(),
-            stats: LoadStats::new()?,
+            stats: LoadStats::default(),
         })
     }
 

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::Result;
-
 use crate::stats::Latencies;
 
 /// The number of different errors that are counted separately.
@@ -52,7 +50,7 @@ pub(crate) struct Interval {
 }
 
 /// The statistics of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct LoadStats {
     connections: u64,
     messages: u64,
@@ -86,27 +84,6 @@ pub(crate) struct LoadStats {
 }
 
 impl LoadStats {
-    /// Creates statistics without counts.
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self {
-            connections: 0,
-            messages: 0,
-            bytes: 0,
-            corrupt: 0,
-            errors: BTreeMap::new(),
-            missing: 0,
-            unsent: 0,
-            latencies: Latencies::new()?,
-            interval: Latencies::new()?,
-            interval_start: Counts::default(),
-            lateness: Latencies::new()?,
-            counted_at: 0,
-            latest: (0, 0),
-            tcp_rtt: (Duration::ZERO, 0),
-            tcp_retransmits: None,
-        })
-    }
-
     /// Counts a correct echo with its latency. Call [`Self::end_read`] after the
     /// echoes of a read.
     pub(crate) fn record_echo(&mut self, size: usize, nanos: u64) {
@@ -157,14 +134,14 @@ impl LoadStats {
     }
 
     /// Ends the current interval and starts the next one.
-    pub(crate) fn next_interval(&mut self) -> Result<Interval> {
+    pub(crate) fn next_interval(&mut self) -> Interval {
         let counts = self.counts();
         let interval = Interval {
             counts: counts.since(self.interval_start),
-            latencies: std::mem::replace(&mut self.interval, Latencies::new()?),
+            latencies: std::mem::take(&mut self.interval),
         };
         self.interval_start = counts;
-        Ok(interval)
+        interval
     }
 
     /// Returns the duration that the counts are of: `elapsed`, during which
@@ -219,7 +196,7 @@ mod tests {
 
     #[test]
     fn intervals_add_up_to_the_run() {
-        let mut stats = LoadStats::new().unwrap();
+        let mut stats = LoadStats::default();
         let mut sum = Counts::default();
         let mut add = |interval: Interval| {
             sum.connections += interval.counts.connections;
@@ -233,30 +210,24 @@ mod tests {
         stats.record_connection(1);
         stats.record_echo(10, 500);
         stats.end_read(1);
-        assert_eq!(
-            add(stats.next_interval().unwrap()),
-            Some(Duration::from_nanos(500))
-        );
+        assert_eq!(add(stats.next_interval()), Some(Duration::from_nanos(500)));
         // The latencies of an interval are its own.
         stats.record_echo(20, 3);
         stats.record_echo(30, 4);
         stats.corrupt += 1;
         stats.record_error("reset");
         stats.end_read(2);
-        assert_eq!(
-            add(stats.next_interval().unwrap()),
-            Some(Duration::from_nanos(4))
-        );
+        assert_eq!(add(stats.next_interval()), Some(Duration::from_nanos(4)));
         stats.missing += 2;
         stats.unsent += 3;
-        assert_eq!(add(stats.next_interval().unwrap()), None);
+        assert_eq!(add(stats.next_interval()), None);
         assert_eq!(sum, stats.counts());
         assert_eq!((sum.messages, sum.bytes, sum.errors), (3, 60, 6));
     }
 
     #[test]
     fn the_number_of_reasons_is_bounded() {
-        let mut stats = LoadStats::new().unwrap();
+        let mut stats = LoadStats::default();
         for n in 0..10_000 {
             stats.record_error(format!("name {n}"));
         }
@@ -271,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_duration_includes_the_last_closed_connection() {
-        let mut stats = LoadStats::new().unwrap();
+        let mut stats = LoadStats::default();
         stats.end_read(3);
         stats.record_connection(7);
         stats.record_connection(5);
@@ -280,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_round_trip_times_of_the_kernel_are_averaged() {
-        let mut stats = LoadStats::new().unwrap();
+        let mut stats = LoadStats::default();
         assert_eq!((stats.tcp_rtt(), stats.tcp_retransmits()), (None, None));
         stats.record_tcp_info(Duration::from_micros(10), 2);
         stats.record_tcp_info(Duration::from_micros(30), 3);
@@ -290,7 +261,7 @@ mod tests {
 
     #[test]
     fn equal_latencies_are_all_counted() {
-        let mut stats = LoadStats::new().unwrap();
+        let mut stats = LoadStats::default();
         for nanos in [0, 0, 7, 7, 7, 9, 7] {
             stats.record_echo(10, nanos);
         }

@@ -110,7 +110,7 @@ impl IntervalReporter {
         stats: &mut LoadStats,
         elapsed: Duration,
     ) -> Result<()> {
-        let interval = stats.next_interval()?;
+        let interval = stats.next_interval();
         self.show(io, &interval, elapsed)
     }
 
@@ -147,7 +147,7 @@ impl IntervalReporter {
             io.report.raw(CLEAR_LINE.as_bytes());
             self.shows_line = false;
         }
-        let interval = stats.next_interval()?;
+        let interval = stats.next_interval();
         if interval.counts != Counts::default() {
             self.show(io, &interval, elapsed)?;
         }
