@@ -228,6 +228,36 @@ fn a_search_that_fails_has_a_reason() {
 }
 
 #[test]
+fn a_search_that_cannot_start_has_the_error_of_the_system() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        net host
+        at host ping --mtu -W 9 192.0.2.1; echo $?
+        at host ping --mtu -W 9 2001:db8::1; echo $?
+        at host ping --mtu -W 0.1 127.0.0.1 192.0.2.1; echo $?
+        at host ping --mtu --json 192.0.2.1 2>/dev/null";
+    let out = lab.script(script);
+    let lines = out.lines();
+    assert_eq!(
+        lines[..4],
+        ["3", "3", "127.0.0.1: path MTU 65535", "3"],
+        "{}",
+        out.report()
+    );
+    let error: serde_json::Value = serde_json::from_str(&lines[4]).unwrap();
+    assert_eq!(
+        (&error["kind"], &error["message"]),
+        (&"unreachable".into(), &"network is unreachable".into())
+    );
+    assert_eq!(
+        out.stderr_str(),
+        "ping: 192.0.2.1: network is unreachable\n\
+         ping: 2001:db8::1: network is unreachable\n\
+         ping: 192.0.2.1: network is unreachable\n"
+    );
+}
+
+#[test]
 fn the_path_mtu_is_found_without_errors_from_routers() {
     let Some(lab) = lab() else { return };
     // The router forwards but sends no errors.

@@ -72,7 +72,7 @@ pub(crate) fn create(
         Format::Json => Box::new(RecordStream::new(Json, selection, size)),
         Format::Csv => Box::new(RecordStream::new(Csv::default(), selection, size)),
         Format::Metrics => Box::new(Metrics::default()),
-        Format::Mtu => Box::new(Mtu),
+        Format::Mtu => Box::new(Mtu::default()),
     })
 }
 

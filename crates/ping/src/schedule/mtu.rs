@@ -89,6 +89,8 @@ impl MtuSearch {
                 self.high = self.trying - 1;
                 self.trying = self.middle();
             }
+            // No larger probe could be sent, either.
+            (ProbeOutcome::Unsendable, _) if self.low == 0 => return true,
             _ if self.tries + 1 < TRIES => {
                 self.tries += 1;
                 return false;
