@@ -111,7 +111,7 @@ fn bad_operands_do_not_stop_the_others() {
     out.code(2).stdout("127.0.0.1\n127.0.0.2\n").stderr(
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
          ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
-         ping: ::1-127.0.0.1: both addresses of a range must be of the same family\n",
+         ping: ::1-127.0.0.1: the start and the end of the range are of different families\n",
     );
     let out = ping("--alive -")
         .stdin("# x\n\n 127.0.0.1\n127.0.0.256\n")
@@ -200,8 +200,8 @@ fn the_size_must_fit_an_ipv4_packet() {
     }
     let out = ping("-s 65520 127.0.0.1 127.0.0.0/31").run();
     out.code(2).stdout("").stderr(
-        "ping: 127.0.0.1: an IPv4 probe carries at most 65507 bytes of data\n\
-         ping: 127.0.0.0/31: an IPv4 probe carries at most 65507 bytes of data\n",
+        "ping: 127.0.0.1: the data of an IPv4 probe is at most 65507 bytes; use a smaller -s\n\
+         ping: 127.0.0.0/31: the data of an IPv4 probe is at most 65507 bytes; use a smaller -s\n",
     );
 }
 

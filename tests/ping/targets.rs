@@ -60,7 +60,7 @@ fn a_list_may_be_a_file() {
         "{}",
         out.report()
     );
-    let zone = "127.0.0.9%x: only IPv6 link-local and multicast addresses have a zone";
+    let zone = "127.0.0.9%x: only IPv6 link-local and multicast addresses can have a zone";
     out.stderr(&format!(
         "ping: list:5: {zone}\nping: -:5: {zone}\n\
          ping: absent: no such file or directory\n\
@@ -70,8 +70,7 @@ fn a_list_may_be_a_file() {
 
 #[test]
 fn standard_input_is_read_only_for_a_dash() {
-    let missing =
-        "ping: a target is missing; usage: ping [OPTIONS] [TARGET]...; see 'ping --help'\n";
+    let missing = "ping: a target is missing; usage: ping [OPTIONS] TARGET...; see 'ping --help'\n";
     for args in ["", "-c 1", "--alive", "--json --alive", "--mtu"] {
         let out = ping(args).stdin("127.0.0.1\n").run();
         out.code(2).stderr(missing);

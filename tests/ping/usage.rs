@@ -12,7 +12,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "-s 65508 127.0.0.1",
-        "ping: 127.0.0.1: an IPv4 probe carries at most 65507 bytes of data; see 'ping --help'\n",
+        "ping: 127.0.0.1: the data of an IPv4 probe is at most 65507 bytes; use a smaller -s; see 'ping --help'\n",
     ),
     (
         "-W 0 127.0.0.1",
@@ -20,7 +20,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "-p xyz 127.0.0.1",
-        "ping: invalid value 'xyz' for '-p': patterns must be specified as hex digits; see 'ping --help'\n",
+        "ping: invalid value 'xyz' for '-p': must be hexadecimal digits, such as ff00; see 'ping --help'\n",
     ),
     (
         "-f 127.0.0.1 127.0.0.2",
@@ -40,32 +40,31 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "--reachable 3 127.0.0.1 127.0.0.2",
-        "ping: --reachable 3 cannot be met by 2 targets; see 'ping --help'\n",
+        "ping: --reachable 3 requires at least 3 targets, not 2; see 'ping --help'\n",
     ),
     (
         "2001:db8::1%lo",
-        "ping: 2001:db8::1%lo: only IPv6 link-local and multicast addresses have a zone\n",
+        "ping: 2001:db8::1%lo: only IPv6 link-local and multicast addresses can have a zone\n",
     ),
     (
         "-I lo fe80::1%2147483647",
-        "ping: fe80::1%2147483647: no network interface is called 2147483647\n",
+        "ping: fe80::1%2147483647: no such network interface\n",
     ),
     (
         "-nR 127.0.0.1",
-        "ping: -R is not supported: IP options are not supported; try traceroute or \
-         tracepath; see 'ping --help'\n",
+        "ping: -R is not supported: use traceroute or tracepath; see 'ping --help'\n",
     ),
     (
         "-4 ::1",
-        "ping: ::1: not an IPv4 address, which -4, -6 or -I requires\n",
+        "ping: ::1: not an IPv4 address; -4 or -I selects IPv4 only\n",
     ),
     (
         "-I ::1 127.0.0.1",
-        "ping: 127.0.0.1: not an IPv6 address, which -4, -6 or -I requires\n",
+        "ping: 127.0.0.1: not an IPv6 address; -6 or -I selects IPv6 only\n",
     ),
     (
         "-6 -I 127.0.0.1 ::1",
-        "ping: -I 127.0.0.1 is not an IPv6 address; see 'ping --help'\n",
+        "ping: -I 127.0.0.1: not an IPv6 address, but -6 is given; see 'ping --help'\n",
     ),
     (
         "-c -1 ::1",
@@ -77,42 +76,42 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "-s 65528 ::1",
-        "ping: invalid value '65528' for '-s': must be 0 to 65507 (IPv6: 65527); \
+        "ping: invalid value '65528' for '-s': must be from 0 to 65507 (65527 for IPv6); \
              see 'ping --help'\n",
     ),
     (
         "-6 127.0.0.1",
-        "ping: 127.0.0.1: not an IPv6 address, which -4, -6 or -I requires\n",
+        "ping: 127.0.0.1: not an IPv6 address; -6 or -I selects IPv6 only\n",
     ),
     (
         "-4 -s 65508 localhost",
-        "ping: an IPv4 probe carries at most 65507 bytes of data; see 'ping --help'\n",
+        "ping: the data of an IPv4 probe is at most 65507 bytes; use a smaller -s; see 'ping --help'\n",
     ),
     (
         "--sweep 0:65508 127.0.0.1",
-        "ping: 127.0.0.1: an IPv4 probe carries at most 65507 bytes of data; see 'ping --help'\n",
+        "ping: 127.0.0.1: the data of an IPv4 probe is at most 65507 bytes; use a smaller -s; see 'ping --help'\n",
     ),
     (
         "-s 65508 127.0.0.0/30",
-        "ping: 127.0.0.0/30: an IPv4 probe carries at most 65507 bytes of data\n",
+        "ping: 127.0.0.0/30: the data of an IPv4 probe is at most 65507 bytes; use a smaller -s\n",
     ),
     (
         "-I nope 127.0.0.1",
-        "ping: -I: no network interface is called nope\n",
+        "ping: -I nope: no such network interface\n",
     ),
     (
         "-I nope 127.0.0.0/30",
-        "ping: -I: no network interface is called nope\n",
+        "ping: -I nope: no such network interface\n",
     ),
     (
         "-I lo fe80::1%nope",
-        "ping: fe80::1%nope: no network interface is called nope\n",
+        "ping: fe80::1%nope: no such network interface\n",
     ),
     (
         "127.1 127.0.0.0/33 fe80::1%nope",
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
              ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
-             ping: fe80::1%nope: no network interface is called nope\n",
+             ping: fe80::1%nope: no such network interface\n",
     ),
     (
         "http://127.0.0.1/",
@@ -125,11 +124,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "127.0.0.1-3",
-        "ping: 127.0.0.1-3: a range needs two addresses, 127.0.0.1-127.0.0.3\n",
+        "ping: 127.0.0.1-3: a range has two addresses; use 127.0.0.1-127.0.0.3\n",
     ),
     (
         "-n 4 127.0.0.1",
-        "ping: -n takes no value; -c 4 sends 4 probes; see 'ping --help'\n",
+        "ping: -n takes no value; use -c 4 to send 4 probes; see 'ping --help'\n",
     ),
     (
         "-b -M want 127.255.255.255",
@@ -137,7 +136,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "",
-        "ping: a target is missing; usage: ping [OPTIONS] [TARGET]...; see 'ping --help'\n",
+        "ping: a target is missing; usage: ping [OPTIONS] TARGET...; see 'ping --help'\n",
     ),
     (
         "--mtu 127.1",
@@ -276,12 +275,17 @@ fn every_letter_of_iputils_is_accepted_or_explained() {
     // The letters that are not options.
     for letter in [
         "R", "T x", "F x", "C", "e x", "H", "N x", "S x", // iputils
-        "g", "u", "x 1", "X 1", "o", // fping, BSD
+        "g", "u", "x 1", "X 1", "o", "J", "k 1", // fping, BSD
     ] {
         let out = ping(&format!("-{letter} 127.0.0.1")).run();
         let start = format!("ping: -{} is not supported: ", &letter[..1]);
         out.code(2).stdout("").stderr_contains(&start);
         assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
+    }
+    for option in ["--dontfrag", "--file", "--outage"] {
+        let start = format!("ping: {option} is not supported: use ");
+        let out = ping(&format!("{option} 127.0.0.1")).run();
+        out.code(2).stdout("").stderr_contains(&start);
     }
     if !may_ping() {
         return;
@@ -323,12 +327,12 @@ fn a_link_local_address_needs_its_interface() {
         out.report()
     );
     out.stderr_contains(
-        "ping: fe80::2: invalid argument; a link-local address needs its interface: \
-         fe80::2%IFACE, or add -I IFACE\n",
+        "ping: fe80::2: a link-local or multicast address requires an interface; \
+         use fe80::2%IFACE or -I IFACE\n",
     )
     .stderr_contains(
         "ping: fe80::2%to-other: -I and the zone select different interfaces; see 'ping --help'\n\
-         ping: fe80::2%nope: no network interface is called nope\n\
+         ping: fe80::2%nope: no such network interface\n\
          ping: fe80::2%to-other: -I and the zone select different interfaces\n",
     );
 }
@@ -398,9 +402,12 @@ fn broadcast_needs_an_option() {
         out.report()
     );
     out.stderr_contains("WARNING: pinging broadcast address\n")
-        .stderr_contains("ping: 10.1.0.255: permission denied; a broadcast address needs -b\n")
         .stderr_contains(
-            "; a link-local address needs its interface: ff02::1%IFACE, or add -I IFACE\n",
+            "ping: 10.1.0.255: permission denied; use -b to probe a broadcast address\n",
+        )
+        .stderr_contains(
+            "ping: ff02::1: a link-local or multicast address requires an interface; \
+             use ff02::1%IFACE or -I IFACE\n",
         )
         .stderr_contains("ping: 10.9.0.1: network is unreachable\n");
 }

@@ -1,5 +1,5 @@
 //! Parses control messages (`cmsg(3)`) and socket addresses from the bytes that
-//! the kernel has written beside a packet. Pure and bounded; one code path for
+//! the kernel has written next to a packet. It does no I/O and is bounded; one code path for
 //! both families.
 
 use std::net::IpAddr;

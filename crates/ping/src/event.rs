@@ -20,7 +20,7 @@ pub(crate) struct Reply<'a> {
     pub(crate) seq: u64,
     /// The source address of the reply.
     pub(crate) from: IpAddr,
-    /// Whether the source should be the target's address and is not.
+    /// Whether the source is not the target's address, although it should be.
     pub(crate) is_foreign: bool,
     /// The ICMP identifier. The kernel chooses it for a datagram socket.
     pub(crate) identifier: u16,
@@ -62,9 +62,9 @@ pub(crate) enum Corruption<'a> {
 pub(crate) enum Event<'a> {
     /// The probe was sent.
     Sent,
-    /// A reply came within the timeout, or is a duplicate or corrupt.
+    /// A reply arrived within the timeout, or is a duplicate or corrupt.
     Reply(Reply<'a>),
-    /// The first reply came after the timeout.
+    /// The first reply arrived after the timeout.
     LateReply(Reply<'a>),
     /// The timeout has passed.
     Timeout { seq: u64 },
@@ -78,7 +78,7 @@ pub(crate) enum Event<'a> {
         error: IcmpError,
     },
     /// A router sent a redirect or a source quench (RFC 792) about the probe.
-    /// The reply may still come.
+    /// The reply may still arrive.
     Notice { seq: u64, error: IcmpError },
     /// The system refused to send the probe.
     Unsent {
@@ -99,7 +99,7 @@ pub(crate) struct RejectedOperand {
 }
 
 impl RejectedOperand {
-    /// Creates one without a known address.
+    /// Creates a rejected operand without a known address.
     pub(crate) fn new(error: Error) -> Self {
         Self {
             error,
@@ -107,8 +107,8 @@ impl RejectedOperand {
         }
     }
 
-    /// Returns the target that is not probed. An operand with a mistake in it
-    /// is not a target.
+    /// Returns the target that is not probed. An invalid operand is not a
+    /// target.
     pub(crate) fn target(&self) -> Option<&str> {
         let is_target = matches!(self.error.kind(), Kind::Name | Kind::Unreachable);
         self.error.operand().filter(|_| is_target)

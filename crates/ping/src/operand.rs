@@ -1,6 +1,6 @@
 //! Parses TARGET operands: a name, an address, or a range of addresses (the
 //! usable hosts of a network, or `A-B`). A range is two numbers and is never
-//! expanded into a list. Pure.
+//! expanded into a list. It does no I/O.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -35,7 +35,7 @@ pub(crate) struct Range {
 /// Parses an operand. A text that looks like an address but is not one is an
 /// error and never a name.
 pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
-    let operand = parse_text(text).map_err(|why| Error::input(text, why))?;
+    let operand = parse_text(text).map_err(|reason| Error::input(text, reason))?;
     let address = match &operand {
         Operand::Name(_) => return Ok(operand),
         Operand::Address(address) => *address,
@@ -45,16 +45,20 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
     if family.admits(&address) {
         Ok(operand)
     } else {
-        let why = format!("not an {family} address, which -4, -6 or -I requires");
-        Err(Error::input(text, why))
+        let option = match family {
+            Family::V6 => "-6",
+            Family::V4 | Family::Any => "-4",
+        };
+        let reason = format!("not an {family} address; {option} or -I selects {family} only");
+        Err(Error::input(text, reason))
     }
 }
 
 /// Returns why a form that other programs accept is refused, and the form to
 /// use instead.
 fn explain_other_form(text: &str) -> Option<String> {
-    if let Some(sentence) = address::explain_other_form(text) {
-        return Some(sentence);
+    if let Some(reason) = address::explain_other_form(text) {
+        return Some(reason);
     }
     // nmap takes 192.0.2.1-9.
     if let Some((first, last)) = text.split_once('-')
@@ -63,7 +67,7 @@ fn explain_other_form(text: &str) -> Option<String> {
     {
         let [a, b, c, _] = first.octets();
         return Some(format!(
-            "a range needs two addresses, {first}-{a}.{b}.{c}.{last}"
+            "a range has two addresses; use {first}-{a}.{b}.{c}.{last}"
         ));
     }
     None
@@ -74,7 +78,7 @@ fn parse_text(text: &str) -> Result<Operand, String> {
         return Err("missing address or name".to_owned());
     }
     if text == "-" {
-        return Err("not a target; '-' means standard input only on the command line".to_owned());
+        return Err("not a target; '-' means stdin only on the command line".to_owned());
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("not a host name: it contains a space or control character".to_owned());
@@ -122,7 +126,7 @@ fn parse_zoned(address: IpAddr, zone: &str) -> Result<Operand, String> {
         _ if zone.contains('/') => Err("a network cannot have a zone".to_owned()),
         _ if contains_range(zone) => Err("a range cannot have a zone".to_owned()),
         IpAddr::V6(v6) if is_scoped(v6) => Ok(Operand::Zoned(v6, zone.to_owned())),
-        _ => Err("only IPv6 link-local and multicast addresses have a zone".to_owned()),
+        _ => Err("only IPv6 link-local and multicast addresses can have a zone".to_owned()),
     }
 }
 
@@ -171,10 +175,10 @@ impl Range {
     fn between(first: IpAddr, last: IpAddr) -> Result<Self, String> {
         let ((first, width), (last, other)) = (address::to_bits(first), address::to_bits(last));
         if width != other {
-            return Err("both addresses of a range must be of the same family".to_owned());
+            return Err("the start and the end of the range are of different families".to_owned());
         }
         if first > last {
-            return Err("the last address of a range must not be below the first".to_owned());
+            return Err("the end of the range is below its start".to_owned());
         }
         Ok(Self { first, last, width })
     }
@@ -298,7 +302,7 @@ mod tests {
         let error = parse("::1", Family::V4).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "::1: not an IPv4 address, which -4, -6 or -I requires"
+            "::1: not an IPv4 address; -4 or -I selects IPv4 only"
         );
         assert!(parse("10.0.0.0/8", Family::V6).is_err());
     }
@@ -314,7 +318,7 @@ mod tests {
             ),
             (
                 "10.0.0.1-3",
-                "a range needs two addresses, 10.0.0.1-10.0.0.3",
+                "a range has two addresses; use 10.0.0.1-10.0.0.3",
             ),
         ] {
             let error = parse(text, Family::Any).unwrap_err();

@@ -1,5 +1,5 @@
-//! The probes of a run: a window over their numbers, from the oldest probe with a
-//! recognisable reply to the newest.
+//! The probes of a run: a window over their numbers, from the oldest probe that
+//! a reply can still be matched with to the newest.
 //!
 //! A number counts all probes of the run and never wraps. It is sent in the
 //! cookie, and its low 16 bits are the sequence number. Everything else (time,
@@ -15,18 +15,18 @@ use crate::clock::Nanos;
 /// so that memory stays bounded at any rate and timeout.
 const MAX_WINDOW: usize = 1 << 20;
 
-/// The state of a probe, from the send to its settlement.
+/// The state of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProbeStatus {
-    /// No reply has come yet.
+    /// No reply has arrived yet.
     Pending,
     /// A correct reply arrived within the timeout.
     Answered,
-    /// Only corrupt replies have come.
+    /// Only corrupt replies have arrived.
     Corrupt,
     /// The timeout passed without a reply.
     Lost,
-    /// An ICMP error came, or the probe could not be sent.
+    /// An ICMP error arrived, or the probe could not be sent.
     Failed,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Probe {
     pub(crate) status: ProbeStatus,
     /// Whether a correct reply has arrived, in time or late.
     pub(crate) has_reply: bool,
-    /// Whether it counts as sent, as does a probe that the system refused.
+    /// Whether it counts as sent. A probe that the system refused also counts.
     pub(crate) is_sent: bool,
     /// Its sequence number within its target, from 1.
     pub(crate) seq: u64,

@@ -1,5 +1,5 @@
 //! A random permutation of a range of numbers that is computed and not stored.
-//! Pure.
+//! It does no I/O.
 //!
 //! A balanced Feistel network permutes the numbers of an even number of bits. A
 //! result outside the range is permuted again until it is inside ("cycle

@@ -1,6 +1,6 @@
-//! The ICMP socket: opened with the least privilege that suffices, and with all
-//! information that the kernel can give about packets enabled. One code path for
-//! both families; [`SockOpts`] has the numbers that differ.
+//! The ICMP socket, opened with the fewest privileges possible, and with all
+//! ancillary data of the kernel enabled. One code path for both families;
+//! [`OptionNumbers`] has the numbers that differ.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use crate::packet::IpVersion;
 use crate::sys;
 
-/// The requested receive buffer in bytes, for some thousands of replies.
+/// The requested receive buffer in bytes, enough for several thousand replies.
 const RECEIVE_BUFFER: i32 = 4 << 20;
 
 /// The option `ICMP_FILTER` of `linux/icmp.h`, at level `SOL_RAW`.
@@ -42,9 +42,9 @@ pub(crate) struct SocketOptions {
     pub(crate) interface: Option<String>,
     /// Whether probes may be sent to a broadcast address.
     pub(crate) broadcast: bool,
-    /// Whether multicast probes are not looped back to this host.
+    /// Whether to disable the loopback of multicast probes.
     pub(crate) no_loop: bool,
-    /// Whether probes bypass gateways, to hosts on attached networks only.
+    /// Whether to bypass the routing table (`SO_DONTROUTE`).
     pub(crate) no_gateway: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct IcmpSocket {
     version: IpVersion,
     socket: Socket,
     raw: bool,
-    checksums: Option<ChecksumErrors>,
+    checksum_errors: Option<ChecksumErrors>,
 }
 
 /// The system's counter of ICMPv6 messages with a wrong checksum. The drop
@@ -64,19 +64,19 @@ pub(crate) struct IcmpSocket {
 struct ChecksumErrors {
     file: File,
     /// The value when the socket was opened.
-    before: u64,
+    initial: u64,
 }
 
 impl ChecksumErrors {
     /// Opens the counter. Returns `None` if the system does not have it.
     fn open() -> Option<Self> {
         let file = File::open("/proc/self/net/snmp6").ok()?;
-        let before = read_checksum_errors(&file)?;
-        Some(Self { file, before })
+        let initial = read_checksum_errors(&file)?;
+        Some(Self { file, initial })
     }
 
-    fn since(&self) -> u64 {
-        read_checksum_errors(&self.file).map_or(0, |now| now.saturating_sub(self.before))
+    fn count(&self) -> u64 {
+        read_checksum_errors(&self.file).map_or(0, |now| now.saturating_sub(self.initial))
     }
 }
 
@@ -99,7 +99,7 @@ fn read_checksum_errors(file: &File) -> Option<u64> {
 }
 
 /// The level and the names of the socket options of one family.
-struct SockOpts {
+struct OptionNumbers {
     level: i32,
     ttl: i32,
     multicast_ttl: i32,
@@ -110,9 +110,9 @@ struct SockOpts {
     receive_errors: i32,
 }
 
-fn sock_opts(version: IpVersion) -> SockOpts {
+fn option_numbers(version: IpVersion) -> OptionNumbers {
     match version {
-        IpVersion::V4 => SockOpts {
+        IpVersion::V4 => OptionNumbers {
             level: libc::IPPROTO_IP,
             ttl: libc::IP_TTL,
             multicast_ttl: libc::IP_MULTICAST_TTL,
@@ -122,7 +122,7 @@ fn sock_opts(version: IpVersion) -> SockOpts {
             receive_ttl: libc::IP_RECVTTL,
             receive_errors: libc::IP_RECVERR,
         },
-        IpVersion::V6 => SockOpts {
+        IpVersion::V6 => OptionNumbers {
             level: libc::IPPROTO_IPV6,
             ttl: libc::IPV6_UNICAST_HOPS,
             multicast_ttl: libc::IPV6_MULTICAST_HOPS,
@@ -153,13 +153,13 @@ impl IcmpSocket {
             version,
             socket,
             raw,
-            checksums: if raw && version == IpVersion::V6 {
+            checksum_errors: if raw && version == IpVersion::V6 {
                 ChecksumErrors::open()
             } else {
                 None
             },
         };
-        socket.enable_ancillary_data()?;
+        socket.configure()?;
         socket.apply(options)?;
         Ok(socket)
     }
@@ -169,10 +169,12 @@ impl IcmpSocket {
         self.raw
     }
 
-    /// Returns how many of the drops in the socket's counter may have been
-    /// messages with a wrong checksum.
-    pub(crate) fn bad_checksums(&self) -> u64 {
-        self.checksums.as_ref().map_or(0, ChecksumErrors::since)
+    /// Returns the number of messages with a wrong checksum, which the socket's
+    /// drop counter may include.
+    pub(crate) fn checksum_errors(&self) -> u64 {
+        self.checksum_errors
+            .as_ref()
+            .map_or(0, ChecksumErrors::count)
     }
 
     fn set(&self, level: i32, name: i32, value: i32) -> io::Result<()> {
@@ -181,8 +183,8 @@ impl IcmpSocket {
 
     /// Enables timestamps, TTLs, the error queue, drop counts and a large receive
     /// buffer, and lets a raw socket receive only echo replies.
-    fn enable_ancillary_data(&self) -> Result<()> {
-        let opts = sock_opts(self.version);
+    fn configure(&self) -> Result<()> {
+        let opts = option_numbers(self.version);
         let failed = |e: io::Error| Error::local(&e).with_subject("ICMP socket");
         // An IPv4 raw socket receives the IP header with its TTL.
         if !self.raw || self.version == IpVersion::V6 {
@@ -204,41 +206,41 @@ impl IcmpSocket {
                 .map_err(failed)?;
         }
         if self.raw {
-            self.filter_replies().map_err(failed)?;
+            self.accept_only_replies().map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Keeps messages other than echo replies, such as the requests to this host,
-    /// from a raw socket. Errors arrive through the error queue, except for
+    /// Makes a raw socket receive only echo replies, and not, for example, requests
+    /// to this host. Errors arrive through the error queue, except for
     /// IPv4's source quench and redirect, which a raw socket receives as packets.
-    fn filter_replies(&self) -> io::Result<()> {
+    fn accept_only_replies(&self) -> io::Result<()> {
         let fd = self.socket.as_fd();
-        let kind = self.version.echo_reply();
+        let icmp_type = self.version.echo_reply();
         match self.version {
             IpVersion::V4 => {
                 // A set bit blocks the ICMP type.
-                let blocked = !(1u32 << kind | 1 << 4 | 1 << 5);
+                let blocked = !(1u32 << icmp_type | 1 << 4 | 1 << 5);
                 set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())
             }
             IpVersion::V6 => {
                 let mut blocked = [0xff_u8; 32];
-                let word = usize::from(kind) / 32;
-                let bits = !(1u32 << (kind % 32));
+                let word = usize::from(icmp_type) / 32;
+                let bits = !(1u32 << (icmp_type % 32));
                 blocked[word * 4..][..4].copy_from_slice(&bits.to_ne_bytes());
                 set_option_bytes(fd, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)
             }
         }
     }
 
-    /// Keeps the replies to other processes from a raw socket. The filter costs
+    /// Makes a raw socket ignore replies to other processes. The filter costs
     /// some time for each reply, so it is used only if there are such replies.
-    pub(crate) fn filter_replies_to(&self, id: u16) -> io::Result<()> {
+    pub(crate) fn accept_only_replies_to(&self, id: u16) -> io::Result<()> {
         self.socket.attach_filter(&reply_filter(self.version, id))
     }
 
     fn apply(&self, options: &SocketOptions) -> Result<()> {
-        let opts = sock_opts(self.version);
+        let opts = option_numbers(self.version);
         let failed = |subject: &str, e: io::Error| Error::local(&e).with_subject(subject);
         let values = [
             (opts.ttl, options.ttl.map(i32::from), "-t"),
@@ -265,7 +267,7 @@ impl IcmpSocket {
         if let Some(mark) = options.mark {
             self.set(libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
                 .map_err(|e| {
-                    failed("-m", e).hint("marking packets needs CAP_NET_ADMIN or CAP_NET_RAW")
+                    failed("-m", e).hint("-m requires the capability CAP_NET_ADMIN or CAP_NET_RAW")
                 })?;
         }
         if let Some(interface) = &options.interface {
@@ -275,9 +277,15 @@ impl IcmpSocket {
         }
         if let Some(source) = options.source {
             let source = SocketAddr::new(source, 0);
-            self.socket
-                .bind(&source.into())
-                .map_err(|e| failed(&source.ip().to_string(), e))?;
+            self.socket.bind(&source.into()).map_err(|e| {
+                let is_missing = e.kind() == io::ErrorKind::AddrNotAvailable;
+                match failed(&source.ip().to_string(), e) {
+                    error if is_missing => {
+                        error.hint("no network interface of this host has this address")
+                    }
+                    error => error,
+                }
+            })?;
         }
         Ok(())
     }
@@ -300,7 +308,7 @@ fn reply_filter(version: IpVersion, id: u16) -> [SockFilter; 7] {
     };
     let jump_if_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let reply = u32::from(version.echo_reply());
-    // The types that the ICMP filter lets through are handled by the engine.
+    // The engine handles the other types that the ICMP filter accepts.
     [
         header,
         instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_IND, 0),
@@ -340,14 +348,11 @@ fn open_error(version: IpVersion, error: &io::Error) -> Error {
 pub(crate) fn check_interface(name: &str) -> Result<()> {
     index_of(name)
         .map(drop)
-        .map_err(|_| missing_interface(name).with_subject("-I"))
+        .map_err(|_| missing_interface().with_subject(format!("-I {name}")))
 }
 
-fn missing_interface(name: &str) -> Error {
-    Error::new(
-        Kind::System,
-        format!("no network interface is called {name}"),
-    )
+fn missing_interface() -> Error {
+    Error::new(Kind::System, "no such network interface")
 }
 
 fn index_of(name: &str) -> io::Result<u32> {
@@ -355,8 +360,8 @@ fn index_of(name: &str) -> io::Result<u32> {
     sys::interface_index(&name)
 }
 
-/// Returns the index of an interface that is given by name or, as a zone may be,
-/// by number.
+/// Returns the index of an interface that is given by name or, like a zone, by
+/// number.
 pub(crate) fn interface_index(name: &str) -> Result<u32> {
     let index = index_of(name);
     let digits = name.bytes().all(|byte| byte.is_ascii_digit()) && !name.starts_with('0');
@@ -364,17 +369,17 @@ pub(crate) fn interface_index(name: &str) -> Result<u32> {
         Ok(number) if index.is_err() && digits && sys::interface_name(number).is_some() => {
             Ok(number)
         }
-        _ => index.map_err(|_| missing_interface(name)),
+        _ => index.map_err(|_| missing_interface()),
     }
 }
 
-/// Asks routing for source addresses, by connecting a UDP socket. No packet is
-/// sent. It is opened before privileges are dropped, because Linux before 5.7
-/// requires one to bind to an interface.
+/// Determines source addresses by connecting a UDP socket, which sends no packet.
+/// The socket is opened before privileges are dropped, because Linux before 5.7
+/// requires a privilege to bind it to an interface.
 #[derive(Debug)]
-pub(crate) struct Route(Socket);
+pub(crate) struct RouteLookup(Socket);
 
-impl Route {
+impl RouteLookup {
     /// Opens a socket for addresses of one version.
     pub(crate) fn open(version: IpVersion, interface: Option<&str>) -> io::Result<Self> {
         let domain = match version {

@@ -1,4 +1,4 @@
-//! The statistics of one target, in constant memory. Pure.
+//! The statistics of one target, in constant memory. It does no I/O.
 //!
 //! Times are nanoseconds. Duplicates, late and corrupt replies are counted but
 //! do not enter the round-trip times. All arithmetic on times is in `f64` or

@@ -17,7 +17,7 @@ pub(crate) struct FormatArgs {
     #[arg(long, conflicts_with = "mtu", help_heading = "Output")]
     metrics: bool,
 
-    /// On a terminal, draw a line of round-trip times for each target
+    /// Draw the round-trip times, one line per target (on a terminal)
     #[arg(long, conflicts_with = "mtu", help_heading = "Output")]
     graph: bool,
 }

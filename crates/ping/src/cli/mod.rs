@@ -1,6 +1,7 @@
-//! The definition of the command line. Data only.
+//! The definition of the command line.
 
 mod format;
+mod hints;
 mod values;
 
 use std::time::Duration;
@@ -10,12 +11,35 @@ use common::duration;
 use common::options::{Common, FamilyArgs};
 
 use self::format::FormatArgs;
+use self::hints::unsupported_option_hint;
 pub(crate) use self::values::{Pattern, Pmtu};
 use self::values::{data_size, mark, pattern, percent, sweep, tos, watch_interval};
 use crate::schedule::DataSizes;
 
 /// The text after the options in `--help`.
-pub(crate) const LONG_HELP: &str = "\
+pub(crate) const AFTER_HELP: &str = "\
+TARGET is a name, an address, a network (its usable hosts), a range A-B, @FILE
+for the targets in a file, or - for those on stdin. For a single target
+each reply is reported, as in classic ping; with several targets each gets one
+line.
+
+A probe is lost when its timeout passes without a reply. -W sets the timeout.
+The default is
+  one target       10 s; after the last probe twice the longest round trip, but
+                   at least 2 s
+  several targets  500 ms; with -c the period, but from 500 ms to 2 s
+A reply after the timeout is late. Any reply, even a late one, makes an undecided
+target of a list alive. If a run is cut short, probes without a reply count as
+neither received nor lost if they are younger than -W or, without -W, than twice
+the longest round trip; if nothing was received at all, they are lost.
+
+Exit status:
+  0  every target answered (a single one: at least once), or the condition of
+     --max-loss, --reachable, --until-up or --until-down holds
+  1  at least one target did not answer, or the condition does not hold
+  2  usage or local error, or no permission to send ICMP
+  3  nothing could be sent: no such name, no route
+
 Examples:
   ping 192.0.2.1                          until Ctrl-C
   ping -c 3 -i 0.2 example.com            three probes
@@ -25,40 +49,20 @@ Examples:
   ping --max-loss 5 -c 100 -q 192.0.2.1   fail if more than 5 % are lost
   ping --until-up --timeout 5m host       wait for a host to come up
   ping --mtu 192.0.2.1                    the path MTU
-  ping --json -c 3 192.0.2.1 | jq .rtt_ms
-
-TARGET is a name, an address, a network (its usable hosts), a range A-B, @FILE
-for the targets in a file, or - for those on standard input. For a single target
-each reply is reported, as in classic ping; with several targets each gets one
-line.
-
-A probe is lost when its timeout passes without a reply. The timeout is -W, or
-10 s by default; for the last probes it is twice the longest round trip, but at
-least 2 s. With several targets it is 500 ms by default or, with -c, the period,
-but at least 500 ms and at most 2 s. A reply after the timeout is late. Any
-reply, even a late one, makes an undecided target of a list alive. If a run is
-cut short, probes without a reply count as neither received nor lost if they are
-younger than -W or, without -W, than twice the longest round trip; if nothing
-was received at all, they are lost.
-
-Exit status:
-  0  every target answered (a single one: at least once), or the condition of
-     --max-loss, --reachable, --until-up or --until-down holds
-  1  at least one target did not answer, or the condition does not hold
-  2  usage or local error, or no permission to send ICMP
-  3  nothing could be sent: no such name, no route";
+  ping --json -c 3 192.0.2.1 | jq .rtt_ms";
 
 /// Send ICMP echo requests to one host or many
 #[derive(Parser, Debug)]
 #[command(
     name = "ping",
     version,
+    override_usage = "ping [OPTIONS] TARGET...",
     disable_help_flag = true,
     disable_version_flag = true,
-    after_long_help = LONG_HELP
+    after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// Names, addresses, networks, ranges A-B, @FILE, or - for standard input
+    /// Names, addresses, networks, ranges A-B, @FILE, or - for stdin
     #[arg(value_name = "TARGET", value_hint = ValueHint::Hostname)]
     pub(crate) targets: Vec<String>,
 
@@ -74,11 +78,11 @@ pub(crate) struct Cli {
     #[arg(short = 'W', value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) wait: Option<Duration>,
 
-    /// Same as -W; with --until-up or --until-down, limit the whole wait
+    /// Same as -W; with --until-up or --until-down, time to wait for the state
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Stop after this long; together with -w, -c counts replies instead of probes
+    /// Stop after DURATION; -c then counts replies instead of probes
     #[arg(short = 'w', long, value_name = "DURATION", value_parser = duration::parse_nonzero)]
     pub(crate) deadline: Option<Duration>,
 
@@ -93,7 +97,7 @@ pub(crate) struct Cli {
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
-    /// Print addresses as numbers, without names
+    /// Do not look up the names of addresses
     #[arg(short, long)]
     pub(crate) numeric: bool,
 
@@ -105,7 +109,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "MIN:MAX[:STEP]", value_parser = sweep, conflicts_with = "size", help_heading = "Probes")]
     pub(crate) sweep: Option<DataSizes>,
 
-    /// Fill the data with these bytes, up to 16 in hexadecimal
+    /// Fill the data with up to 16 bytes, given in hexadecimal
     #[arg(short, long, value_name = "HEX", value_parser = pattern, help_heading = "Probes")]
     pub(crate) pattern: Option<Pattern>,
 
@@ -113,11 +117,11 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Probes")]
     pub(crate) ttl: Option<u8>,
 
-    /// Type of service (traffic class), in decimal or as 0x and hexadecimal digits
+    /// Type of service (traffic class), in decimal, or in hexadecimal with 0x
     #[arg(short = 'Q', long, value_name = "TOS", value_parser = tos, help_heading = "Probes")]
     pub(crate) tos: Option<u8>,
 
-    /// Path MTU discovery mode
+    /// Set the path MTU discovery mode
     #[arg(
         short = 'M',
         long,
@@ -127,7 +131,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) pmtudisc: Option<Pmtu>,
 
-    /// Source address or interface
+    /// Send from this address or interface
     #[arg(short = 'I', long, value_name = "ADDR|IFACE", help_heading = "Probes")]
     pub(crate) interface: Vec<String>,
 
@@ -139,7 +143,7 @@ pub(crate) struct Cli {
     #[arg(short = 'L', long, help_heading = "Probes")]
     pub(crate) no_loop: bool,
 
-    /// Bypass gateways and reach only hosts on attached networks
+    /// Bypass the routing table; only hosts on directly attached networks are reachable
     #[arg(short = 'r', long, help_heading = "Probes")]
     pub(crate) no_gateway: bool,
 
@@ -158,11 +162,11 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "Probes")]
     pub(crate) strict_source: bool,
 
-    /// Firewall mark, in decimal or as 0x and hexadecimal digits
+    /// Firewall mark, in decimal, or in hexadecimal with 0x
     #[arg(short, long, value_name = "MARK", value_parser = mark, help_heading = "Probes")]
     pub(crate) mark: Option<u32>,
 
-    /// Send each probe as soon as the last one is answered; print dots, not lines
+    /// Send each probe when the previous one is answered; print dots instead of lines
     #[arg(short, long, help_heading = "One target")]
     pub(crate) flood: bool,
 
@@ -194,7 +198,7 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "One target")]
     pub(crate) percentiles: bool,
 
-    /// Probe until stopped and print a line per target and interval [default: 10s]
+    /// Probe until interrupted, and print one line per target and INTERVAL [default: 10s]
     #[arg(
         long,
         value_name = "INTERVAL",
@@ -211,11 +215,11 @@ pub(crate) struct Cli {
     #[arg(long, help_heading = "Several targets")]
     pub(crate) all_addresses: bool,
 
-    /// Print only the operands that answered
+    /// Print only the targets that answered
     #[arg(long, conflicts_with_all = ["unreachable", "count"], help_heading = "Several targets")]
     pub(crate) alive: bool,
 
-    /// Print only the operands that did not answer
+    /// Print only the targets that did not answer
     #[arg(long, conflicts_with = "count", help_heading = "Several targets")]
     pub(crate) unreachable: bool,
 
@@ -287,8 +291,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Cli {
     /// Takes the first operand as the interval of `--watch` if it is a duration,
-    /// as in `--watch 5s HOST`. No target looks like a duration. clap could only
-    /// take every next word as the value, or none.
+    /// as in `--watch 5s HOST`. No target looks like a duration. clap can only
+    /// take the next word always or never.
     pub(crate) fn take_watch_interval(&mut self) {
         if let Some(interval) = self.watch.as_mut().filter(|interval| interval.is_zero()) {
             let first = self.targets.first();
@@ -316,24 +320,8 @@ impl common::app::Cli for Cli {
         crate::output::records::ERROR_KEYS
     }
 
-    /// Returns a hint for letters of iputils' ping, fping and BSD's ping.
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
-        Some(match option {
-            "-C" => "use -c for fping's -C; iputils' -C is not needed",
-            "-e" => "identifiers are always random, and times (fping's -e) always printed",
-            "-F" => "the system chooses the flow label",
-            "-g" => "give the network or range itself, as in 192.0.2.0/24 or 192.0.2.1-192.0.2.9",
-            "-H" => "names are looked up unless -n is given",
-            "-N" => "node information queries are not supported",
-            "-o" => "use -c 1, or --until-up to wait for the first reply",
-            "-R" | "-T" => "IP options are not supported; try traceroute or tracepath",
-            "-S" => {
-                "-I ADDR sets the source address; socket buffers are as large as the system allows"
-            }
-            "-u" => "--unreachable prints the targets that did not answer",
-            "-x" | "-X" => "--reachable N succeeds if N targets answer",
-            _ => return None,
-        })
+        unsupported_option_hint(option)
     }
 }
 

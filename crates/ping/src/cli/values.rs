@@ -27,7 +27,7 @@ pub(crate) struct Pattern(pub(crate) Vec<u8>);
 
 pub(super) fn pattern(text: &str) -> Result<Pattern, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err("patterns must be specified as hex digits".to_owned());
+        return Err("must be hexadecimal digits, such as ff00".to_owned());
     }
     // As with sscanf's %2x, the last byte may have a single digit.
     let bytes: Vec<u8> = text
@@ -36,7 +36,7 @@ pub(super) fn pattern(text: &str) -> Result<Pattern, String> {
         .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect();
     if bytes.len() > 16 {
-        return Err("a pattern can have at most 16 bytes".to_owned());
+        return Err("must have at most 16 bytes".to_owned());
     }
     Ok(Pattern(bytes))
 }
@@ -47,12 +47,13 @@ pub(super) fn data_size(text: &str) -> Result<u16, String> {
     u16::try_from(size)
         .ok()
         .filter(|size| *size <= IpVersion::V6.max_data())
-        .ok_or_else(|| "must be 0 to 65507 (IPv6: 65527)".to_owned())
+        .ok_or_else(|| "must be from 0 to 65507 (65527 for IPv6)".to_owned())
 }
 
 pub(super) fn sweep(text: &str) -> Result<DataSizes, String> {
-    let invalid =
-        || "must be MIN:MAX or MIN:MAX:STEP, with sizes from 0 to 65507 (IPv6: 65527)".to_owned();
+    let invalid = || {
+        "must be MIN:MAX or MIN:MAX:STEP, with sizes from 0 to 65507 (65527 for IPv6)".to_owned()
+    };
     let numbers: Option<Vec<u16>> = text.split(':').map(|part| data_size(part).ok()).collect();
     let (min, max, step) = match numbers.as_deref() {
         Some(&[min, max]) => (min, max, 1),
@@ -81,11 +82,11 @@ fn number(text: &str) -> Option<u32> {
 pub(super) fn tos(text: &str) -> Result<u8, String> {
     number(text)
         .and_then(|n| u8::try_from(n).ok())
-        .ok_or_else(|| "must be 0 to 255 or 0x0 to 0xff".to_owned())
+        .ok_or_else(|| "must be from 0 to 255, or from 0x0 to 0xff".to_owned())
 }
 
 pub(super) fn mark(text: &str) -> Result<u32, String> {
-    number(text).ok_or_else(|| "must be 0 to 4294967295 or 0x0 to 0xffffffff".to_owned())
+    number(text).ok_or_else(|| "must be from 0 to 4294967295, or from 0x0 to 0xffffffff".to_owned())
 }
 
 pub(super) fn percent(text: &str) -> Result<f64, String> {

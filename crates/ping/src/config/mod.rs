@@ -19,7 +19,7 @@ use crate::packet::IpVersion;
 use crate::schedule::sweep::StopCondition;
 use crate::schedule::{DataSizes, WaitFor};
 use crate::socket::SocketOptions;
-use crate::source::item;
+use crate::source::operands;
 use crate::tracker::ReplyRules;
 
 /// The number of probes that are sent in one call if a list is swept without a
@@ -78,7 +78,7 @@ impl Config {
         let mode = run_mode(cli, family, wait_for, sizes, is_root)?;
         check_reachable(cli, family)?;
         if family == Family::V4 && !cli.mtu {
-            item::check_ipv4_size(sizes.max)?;
+            operands::check_ipv4_size(sizes.max)?;
         }
         if cli.mtu {
             // Forbids fragmentation, whatever path MTU the system has cached.
@@ -130,7 +130,7 @@ fn check_numeric(cli: &Cli) -> Result<()> {
         && let [count, _, ..] = &cli.targets[..]
         && count.bytes().all(|byte| byte.is_ascii_digit())
     {
-        let text = format!("-n takes no value; -c {count} sends {count} probes");
+        let text = format!("-n takes no value; use -c {count} to send {count} probes");
         return Err(Error::usage(text));
     }
     Ok(())
@@ -139,7 +139,7 @@ fn check_numeric(cli: &Cli) -> Result<()> {
 /// Checks that `--reachable` does not require more targets than there are, if
 /// their number is known before anything is read.
 fn check_reachable(cli: &Cli, family: Family) -> Result<()> {
-    let Some(least) = cli.reachable.filter(|_| !cli.targets.is_empty()) else {
+    let Some(required) = cli.reachable.filter(|_| !cli.targets.is_empty()) else {
         return Ok(());
     };
     let mut count = 0u64;
@@ -154,11 +154,10 @@ fn check_reachable(cli: &Cli, family: Family) -> Result<()> {
             Err(_) => return Ok(()),
         });
     }
-    if least <= count {
+    if required <= count {
         return Ok(());
     }
-    let targets = if count == 1 { "target" } else { "targets" };
-    let text = format!("--reachable {least} cannot be met by {count} {targets}");
+    let text = format!("--reachable {required} requires at least {required} targets, not {count}");
     Err(Error::usage(text))
 }
 

@@ -13,7 +13,7 @@ use crate::schedule::min_interval::MIN_GROUP_INTERVAL;
 use crate::schedule::periodic::{Mode, PeriodicOptions};
 use crate::schedule::sweep::StopCondition;
 use crate::schedule::{DataSizes, WaitFor};
-use crate::source::item;
+use crate::source::operands;
 
 /// The shortest interval for users other than root, as in iputils.
 pub(super) const MIN_USER_INTERVAL: Nanos = 2_000_000;
@@ -27,7 +27,7 @@ const LIST_TIMEOUT: Duration = Duration::from_millis(500);
 /// The minimum timeout of a probe in a list with a count.
 const MIN_COUNT_TIMEOUT: Nanos = 500_000_000;
 
-/// The largest default timeout of a probe in a list with a count.
+/// The maximum default timeout of a probe in a list with a count.
 const MAX_COUNT_TIMEOUT: Nanos = 2_000_000_000;
 
 /// The time from one probe to the next of the same target, and the interval of a
@@ -75,7 +75,7 @@ pub(super) fn run_mode(
     is_root: bool,
 ) -> Result<RunMode> {
     let single = match &cli.targets[..] {
-        [text] if text != "-" && !text.starts_with('@') => match item::parse(text, family)? {
+        [text] if text != "-" && !text.starts_with('@') => match operands::parse(text, family)? {
             Operand::Range(_) => None,
             operand => Some(operand),
         },
@@ -108,7 +108,7 @@ pub(crate) fn check_group_interval(options: &PeriodicOptions, is_root: bool) -> 
     }
     Err(Error::new(
         Kind::Permission,
-        "minimal interval for broadcast ping for user must be >= 1000 ms, use -i 1 (or higher)",
+        "users other than root may probe a broadcast or multicast address once per second; use -i 1 or more",
     ))
 }
 
@@ -160,7 +160,7 @@ fn periodic_options(
         return Err(Error::new(
             Kind::Permission,
             format!(
-                "cannot set preload to value greater than {MAX_USER_PRELOAD}: {}",
+                "invalid value '{}' for '-l': users other than root may use at most {MAX_USER_PRELOAD}",
                 cli.preload
             ),
         ));
@@ -179,7 +179,7 @@ fn periodic_options(
         if mode != Mode::Adaptive {
             return Err(Error::new(
                 Kind::Permission,
-                "cannot flood, minimal interval for user must be >= 2 ms, use -i 0.002 (or higher)",
+                "users other than root may send one probe every 2 ms; use -i 0.002 or more",
             ));
         }
         interval = MIN_USER_INTERVAL;

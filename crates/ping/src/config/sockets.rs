@@ -23,9 +23,14 @@ pub(super) fn broadcast_pmtu(pmtu: Option<i32>) -> Result<i32> {
 pub(super) fn family(cli: &Cli, source: Option<IpAddr>) -> Result<Family> {
     let requested = cli.family.family();
     match source {
-        Some(source) if !requested.admits(&source) => Err(Error::usage(format!(
-            "-I {source} is not an {requested} address"
-        ))),
+        Some(source) if !requested.admits(&source) => {
+            let option = match requested {
+                Family::V6 => "-6",
+                Family::V4 | Family::Any => "-4",
+            };
+            let text = format!("-I {source}: not an {requested} address, but {option} is given");
+            Err(Error::usage(text))
+        }
         Some(IpAddr::V4(_)) => Ok(Family::V4),
         Some(IpAddr::V6(_)) => Ok(Family::V6),
         None => Ok(requested),

@@ -39,7 +39,7 @@ fn the_operands_decide_between_one_target_and_a_list() {
 
 #[test]
 fn the_examples_of_the_help_are_valid() {
-    let examples: Vec<&str> = crate::cli::LONG_HELP
+    let examples: Vec<&str> = crate::cli::AFTER_HELP
         .lines()
         .filter_map(|line| line.strip_prefix("  ping "))
         .map(|line| line.split("  ").next().unwrap_or(line))

@@ -159,7 +159,9 @@ impl Engine {
     pub(crate) fn dropped_replies(&self) -> u64 {
         let channels = self.channels.iter().filter(|channel| channel.drops > 0);
         channels
-            .map(|channel| u64::from(channel.drops).saturating_sub(channel.socket.bad_checksums()))
+            .map(|channel| {
+                u64::from(channel.drops).saturating_sub(channel.socket.checksum_errors())
+            })
             .sum()
     }
 

@@ -123,7 +123,7 @@ impl Engine {
         if is_raw && echo.id != channel.identifier {
             if !channel.is_filtered {
                 channel.is_filtered = true;
-                let filtered = channel.socket.filter_replies_to(channel.identifier);
+                let filtered = channel.socket.accept_only_replies_to(channel.identifier);
                 filtered.map_err(|e| Error::local(&e).with_subject("ICMP socket"))?;
             }
             return Ok(());
@@ -268,7 +268,7 @@ impl Engine {
         }
         // A packet filter of this host rejects a probe before the call that
         // sends it has returned.
-        if let Some(at) = self.tracker.handed_over_at(number) {
+        if let Some(at) = self.tracker.submitted_at(number) {
             self.mark_sent(number, at, context);
             self.notify_sent(number, context)?;
         }
@@ -278,14 +278,14 @@ impl Engine {
             arrival.saturating_sub(sent_at)
         });
         match self.tracker.record_failure(number, false) {
-            Some((id, seq, is_settled_now)) => {
+            Some((id, seq, settles)) => {
                 if let Some(mtu) = error.mtu() {
                     context.schedule.probe_too_big(id, mtu);
                 } else if let Some(target) = self.tracker.targets.get_mut(id) {
                     target.last_error = Some(error);
                 }
                 self.notify(id, &Event::Icmp { seq, rtt, error }, context)?;
-                let outcome = is_settled_now.then_some(ProbeOutcome::Failed);
+                let outcome = settles.then_some(ProbeOutcome::Failed);
                 self.settle(id, outcome, context)
             }
             None => Ok(()),

@@ -127,7 +127,7 @@ impl Engine {
         context: &mut RunContext<'_>,
     ) -> Result<()> {
         match self.tracker.record_failure(number, true) {
-            Some((id, seq, is_settled_now)) => {
+            Some((id, seq, settles)) => {
                 if let Some(mtu) = mtu {
                     context.schedule.probe_too_big(id, mtu);
                 }
@@ -137,7 +137,7 @@ impl Engine {
                 } else {
                     ProbeOutcome::Failed
                 };
-                self.settle(id, is_settled_now.then_some(outcome), context)
+                self.settle(id, settles.then_some(outcome), context)
             }
             None => Ok(()),
         }

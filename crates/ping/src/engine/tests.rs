@@ -173,7 +173,7 @@ fn one_pass_receives_a_bounded_number_of_messages() {
     fixture.engine.pass_limit = 8;
     fixture.send_batch();
     fixture.engine.recv_batch = recv::batch(4, 200);
-    // Replies to other processes count as well, so a pass may receive fewer.
+    // Replies to other processes also count, so a pass may receive fewer.
     let mut passes = 1;
     while !fixture.with(|engine, context| engine.receive_all(context).unwrap()) {
         assert!(fixture.stats().received <= passes * 8);

@@ -126,7 +126,7 @@ impl Encoding for Csv {
         io.out.line(cells.join(","))
     }
 
-    /// A table without rows has a header, too.
+    /// A table without rows also has a header.
     fn finish(&mut self, io: &mut Io) -> Result<()> {
         self.write_header(io)
     }
@@ -138,7 +138,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::event::{Event, Observer, Reply};
     use crate::icmp::IcmpError;
-    use crate::output::record_stream::{RecordStream, Selection};
+    use crate::output::record_stream::{RecordStream, Selection, Summaries};
     use crate::output::records::tests::distinct_stats;
     use crate::output::test_io::TestIo;
     use crate::packet::IpVersion;
@@ -178,7 +178,7 @@ mod tests {
         let clock = Clock::start();
         let selection = Selection {
             is_quiet: false,
-            has_replied: None,
+            summaries: Summaries::All,
         };
         let mut csv = RecordStream::new(Csv::default(), selection, 57);
         let mut io = TestIo::new();

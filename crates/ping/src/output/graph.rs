@@ -217,7 +217,7 @@ impl Graph {
             io.out.bytes(text.as_bytes())?;
             io.out.bytes(b"\x1b[J")?;
         }
-        // The next line may go to standard error.
+        // The next line may go to stderr.
         io.out.flush()
     }
 }

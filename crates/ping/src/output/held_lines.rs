@@ -31,7 +31,7 @@ pub(crate) struct HeldLine {
     pub(crate) address: Option<(IpAddr, String)>,
     /// The text after the address, with the line feed.
     pub(crate) tail: Vec<u8>,
-    /// Whether the line goes to standard error, after the name of the tool. It
+    /// Whether the line goes to stderr, after the name of the tool. It
     /// has only a head then, without a line feed.
     pub(crate) is_error: bool,
 }
@@ -186,7 +186,7 @@ mod tests {
             self.print(line, now);
         }
 
-        /// Prints a line to standard error.
+        /// Prints a line to stderr.
         fn print_error(&mut self, now: Nanos) {
             let line = HeldLine {
                 head: b"sendmsg: Operation not permitted".to_vec(),

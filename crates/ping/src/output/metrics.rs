@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_has_its_metric() {
+    fn every_field_has_its_metric() {
         let mut target = Target::new(None, [192, 0, 2, 1].into(), 0);
         *target.stats = distinct_stats();
         let mut metrics = Metrics::default();

@@ -1,4 +1,4 @@
-//! The output formats, each an [`Observer`] in a file of its own. [`create`] is the
+//! The output formats, each an [`Observer`] in its own file. [`create`] is the
 //! list of them.
 
 pub(crate) mod classic;
@@ -27,7 +27,7 @@ use self::mtu::Mtu;
 use self::record_stream::{RecordStream, Selection};
 use crate::event::Observer;
 
-/// The output formats.
+/// An output format that the user can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Lines of text: the classic format or the list format.
@@ -38,7 +38,7 @@ pub(crate) enum Format {
     Json,
     /// Records as comma-separated values.
     Csv,
-    /// OpenMetrics text.
+    /// The summaries as OpenMetrics text.
     Metrics,
     /// The path MTU of each target, as text or JSON.
     Mtu,
@@ -76,11 +76,14 @@ pub(crate) fn create(
     })
 }
 
-/// Returns the reason why a probe was not sent, in lower case, and a hint.
+/// What to do if the system refuses to send to a broadcast address.
+pub(crate) const BROADCAST_HINT: &str = "use -b to probe a broadcast address";
+
+/// Returns the reason why a probe was not sent, in lower case, with a hint.
 fn explain_unsent(errno: i32, mtu: Option<u32>) -> String {
     let message = strerror(errno).to_lowercase();
     if errno == libc::EACCES {
-        return format!("{message}; a broadcast address needs -b");
+        return format!("{message}; {BROADCAST_HINT}");
     }
     match mtu {
         Some(mtu) => format!("{message}, mtu {mtu}"),

@@ -90,7 +90,7 @@ impl Observer for Mtu {
         }
         if let Some((kind, why)) = failure {
             io.out
-                .json(&Record::no_path_mtu(clock, target, kind, why))?;
+                .json(&Record::mtu_not_found(clock, target, kind, why))?;
         }
         io.out.json(&MtuRecord {
             r#type: "mtu",

@@ -12,9 +12,9 @@ use crate::event::{Event, Observer, RejectedOperand};
 use crate::stats::Stats;
 use crate::target::{Target, Targets};
 
-/// Writes records to standard output.
+/// Writes records to stdout.
 pub(super) trait Encoding {
-    /// Writes one record.
+    /// Writes one record to stdout.
     fn write(&mut self, io: &mut Io, record: &Record) -> Result<()>;
 
     /// Writes what the output must have even without a record.
@@ -23,37 +23,49 @@ pub(super) trait Encoding {
     }
 }
 
-/// Which records are written.
+/// The targets whose summaries are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Summaries {
+    All,
+    /// `--alive`: only those that have replied, and no other records.
+    Alive,
+    /// `--unreachable`: only those that have not, and no other records.
+    Unreachable,
+}
+
+/// The selection of records to write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection {
     /// `-q`: only `start`, `error` and `summary`.
     pub(crate) is_quiet: bool,
-    /// `--alive` or `--unreachable`: only the summaries of targets that have
-    /// replied, or of those that have not.
-    pub(crate) has_replied: Option<bool>,
+    /// The selection of summaries.
+    pub(crate) summaries: Summaries,
 }
 
 impl Selection {
     /// Whether `start` records are written.
     fn includes_start(self) -> bool {
-        self.has_replied.is_none()
+        self.summaries == Summaries::All
     }
 
     /// Whether the record of an event is written.
     fn includes_event(self, event: &Event<'_>) -> bool {
         let is_error = matches!(event, Event::Icmp { .. } | Event::Unsent { .. });
-        self.has_replied.is_none() && (!self.is_quiet || is_error)
+        self.summaries == Summaries::All && (!self.is_quiet || is_error)
     }
 
     /// Whether the summary of a target is written.
     fn includes_summary(self, target: &Target) -> bool {
-        self.has_replied
-            .is_none_or(|has_replied| has_replied == target.has_replied)
+        match self.summaries {
+            Summaries::All => true,
+            Summaries::Alive => target.has_replied,
+            Summaries::Unreachable => !target.has_replied,
+        }
     }
 
     /// Whether the summary of a target that was not probed is written.
     fn includes_unprobed(self) -> bool {
-        self.has_replied.is_none_or(|has_replied| !has_replied)
+        self.summaries != Summaries::Alive
     }
 }
 
@@ -111,7 +123,7 @@ impl<E: Encoding> Observer for RecordStream<E> {
             .write(io, &Record::rejected(clock, rejected))?;
         match rejected.target() {
             Some(target) if self.selection.includes_unprobed() => {
-                let record = Record::unprobed(clock, target, rejected.address);
+                let record = Record::unprobed_summary(clock, target, rejected.address);
                 self.encoding.write(io, &record)
             }
             _ => Ok(()),
@@ -157,8 +169,8 @@ impl<E: Encoding> Observer for RecordStream<E> {
     }
 }
 
-/// Reports the first failure to send to a target on standard error as well. ICMP
-/// errors are only in the records.
+/// Also reports the first failed send to a target on stderr. ICMP errors are only
+/// in the records.
 fn report_unsent(io: &Io, target: &Target, event: &Event<'_>) {
     if let Event::Unsent { errno, mtu, .. } = event
         && target.stats.unsent == 1
@@ -177,18 +189,18 @@ mod tests {
     fn alive_and_unreachable_select_summaries() {
         let mut target = Target::new(None, [192, 0, 2, 1].into(), 0);
         target.has_replied = true;
-        for (has_replied, alive, unprobed) in [
-            (None, true, true),
-            (Some(true), true, false),
-            (Some(false), false, true),
+        for (summaries, alive, unprobed) in [
+            (Summaries::All, true, true),
+            (Summaries::Alive, true, false),
+            (Summaries::Unreachable, false, true),
         ] {
             let selection = Selection {
                 is_quiet: false,
-                has_replied,
+                summaries,
             };
             assert_eq!(selection.includes_summary(&target), alive);
             assert_eq!(selection.includes_unprobed(), unprobed);
-            assert_eq!(selection.includes_start(), has_replied.is_none());
+            assert_eq!(selection.includes_start(), summaries == Summaries::All);
         }
     }
 }

@@ -54,8 +54,7 @@ pub(crate) struct TimeoutRecord {
     time: String,
 }
 
-/// The record of a probe that met an error, or of an operand that cannot be
-/// probed.
+/// The record of a failed probe or of an operand that cannot be probed.
 #[derive(Debug, Serialize)]
 pub(crate) struct ErrorRecord {
     r#type: &'static str,
@@ -69,7 +68,7 @@ pub(crate) struct ErrorRecord {
     time: String,
 }
 
-/// The keys of [`ErrorRecord`] that the error records of other tools lack.
+/// The keys of [`ErrorRecord`] that ping adds to the common error record.
 pub(crate) const ERROR_KEYS: &[&str] = &["address", "seq", "icmp", "rtt_ms"];
 
 /// The record of a redirect or source quench about a probe, which may still be
@@ -224,7 +223,12 @@ impl Record {
     }
 
     /// Returns the record of a search for the path MTU that found none.
-    pub(crate) fn no_path_mtu(clock: Clock, target: &Target, kind: Kind, message: String) -> Self {
+    pub(crate) fn mtu_not_found(
+        clock: Clock,
+        target: &Target,
+        kind: Kind,
+        message: String,
+    ) -> Self {
         Self::Error(ErrorRecord {
             icmp: target.last_error.map(IcmpError::to_record),
             ..target_error(clock, target, kind, message)
@@ -233,13 +237,13 @@ impl Record {
 
     /// Returns the summary of a target that was not probed because it does not
     /// resolve or has no route.
-    pub(crate) fn unprobed(clock: Clock, target: &str, address: Option<IpAddr>) -> Self {
+    pub(crate) fn unprobed_summary(clock: Clock, target: &str, address: Option<IpAddr>) -> Self {
         let stats = Stats::default();
         Self::Summary(summarize(clock, target.to_owned(), address, &stats, 0))
     }
 
     /// Returns the summary of a target. `drops` is the number of replies that
-    /// this host has dropped, or 0 if they may be another target's.
+    /// this host has dropped, or 0 if they cannot be attributed to this target.
     pub(crate) fn summary(clock: Clock, target: &Target, drops: u64) -> Self {
         let address = Some(target.address);
         let stats = &target.stats;
@@ -319,7 +323,7 @@ pub(crate) mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// Statistics in which every figure is different.
+    /// Statistics in which every field is different.
     pub(crate) fn distinct_stats() -> Stats {
         let mut stats = Stats::default();
         for seq in 1..=200 {
@@ -333,7 +337,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_figure_of_a_summary_has_its_key() {
+    fn every_field_of_a_summary_has_its_key() {
         let mut target = Target::new(Some("host.test".into()), [192, 0, 2, 1].into(), 0);
         *target.stats = distinct_stats();
         let record = Record::summary(Clock::start(), &target, 29);

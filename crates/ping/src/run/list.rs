@@ -19,7 +19,7 @@ use crate::schedule::sweep::StopCondition;
 use crate::schedule::{Schedule, WaitFor};
 use crate::socket;
 use crate::source::TargetSource;
-use crate::source::item::{self, SourceOptions};
+use crate::source::operands::{self, SourceOptions};
 use crate::tracker::ProbeTracker;
 
 /// The number of settled probes to remember, so that late and duplicate replies
@@ -43,7 +43,7 @@ pub(super) fn run(
     let options = SourceOptions {
         family: config.family,
         scope,
-        size: config.sizes.max,
+        max_data: config.sizes.max,
         shuffle: cli.shuffle.then(|| cookies.seed()),
         all_addresses: cli.all_addresses,
         retries_lookups: config.wait_for == Some(WaitFor::Up),
@@ -93,7 +93,7 @@ fn open(
     let mistakes: Vec<Error> = cli
         .targets
         .iter()
-        .filter_map(|text| item::find_mistake(text, options))
+        .filter_map(|text| operands::check_operand(text, options))
         .collect();
     if !mistakes.is_empty() && mistakes.len() == cli.targets.len() {
         return Ok(Vec::new());

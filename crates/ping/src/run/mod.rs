@@ -21,7 +21,7 @@ use crate::engine::{BufferSizes, Channel, Engine, StopReason};
 use crate::event::{Observer, RejectedOperand};
 use crate::exit_status::{Condition, ExitTracker};
 use crate::output::list::{List, ListLines};
-use crate::output::record_stream::Selection;
+use crate::output::record_stream::{Selection, Summaries};
 use crate::output::{self, Format, FormatOptions};
 use crate::packet::{HEADER, IpVersion, Template};
 use crate::schedule::Schedule;
@@ -154,7 +154,11 @@ fn create_output(
     let options = FormatOptions {
         selection: Selection {
             is_quiet: cli.quiet,
-            has_replied: (cli.alive || cli.unreachable).then_some(cli.alive),
+            summaries: match (cli.alive, cli.unreachable) {
+                (true, _) => Summaries::Alive,
+                (_, true) => Summaries::Unreachable,
+                _ => Summaries::All,
+            },
         },
         size: config.sizes.min,
         is_single: matches!(config.mode, RunMode::Single { .. }),

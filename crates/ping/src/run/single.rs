@@ -20,15 +20,15 @@ use crate::cookie::Cookies;
 use crate::engine::Channel;
 use crate::event::RejectedOperand;
 use crate::operand::{self, Operand};
-use crate::output::Format;
 use crate::output::classic::{Classic, ClassicOptions};
+use crate::output::{BROADCAST_HINT, Format};
 use crate::packet::IpVersion;
 use crate::privilege;
 use crate::reverse_dns::ReverseDns;
 use crate::schedule::WaitFor;
 use crate::schedule::periodic::{PeriodicOptions, PeriodicSchedule};
-use crate::socket::{self, Route};
-use crate::source::{item, lookup};
+use crate::socket::{self, RouteLookup};
+use crate::source::{lookup, operands};
 use crate::sys;
 use crate::target::Target;
 use crate::tracker::ProbeTracker;
@@ -57,7 +57,7 @@ pub(super) fn run(
     if let Some(address) = literal_address(operand) {
         scope(operand, address, interface).map_err(with_subject)?;
         if address.is_ipv4() {
-            item::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
+            operands::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
         }
     }
     let cookies = Cookies::default();
@@ -70,7 +70,7 @@ pub(super) fn run(
     };
     let scope = scope(operand, address, interface).map_err(with_subject)?;
     if address.is_ipv4() {
-        item::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
+        operands::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
     }
     let typed = (text != address.to_string()).then(|| Rc::from(text));
     let mut target = Target::new(typed, address, scope);
@@ -101,7 +101,7 @@ pub(super) fn run(
         .filter(|_| !cli.interface.is_empty())
         .map(|source| match interface {
             Some(interface) => format!("{source} {interface}"),
-            // iputils prints the space of the missing interface, too.
+            // iputils also prints the space of the missing interface.
             None => format!("{source} "),
         });
     let mut output = create_output(cli, io, config, || {
@@ -139,7 +139,7 @@ fn scope(operand: &Operand, address: IpAddr, interface: Option<&str>) -> Result<
         _ => 0,
     };
     match operand {
-        Operand::Zoned(address, zone) => item::zone_index(zone, given)
+        Operand::Zoned(address, zone) => operands::zone_index(zone, given)
             .map_err(|error| error.with_subject(format!("{address}%{zone}"))),
         _ => Ok(given),
     }
@@ -150,7 +150,7 @@ struct OpenedSockets {
     channels: Vec<Channel>,
     /// The error of the IP version that has no channel.
     error: Option<Error>,
-    routes: Vec<(IpVersion, io::Result<Route>)>,
+    routes: Vec<(IpVersion, io::Result<RouteLookup>)>,
 }
 
 /// Opens sockets for every IP version that the operand may have.
@@ -164,7 +164,7 @@ fn open_sockets(config: &Config, operand: &Operand, cookies: &Cookies) -> Result
     let (channels, error) = open_channels(config, versions, cookies)?;
     let routes = versions
         .iter()
-        .map(|&version| (version, Route::open(version, interface)))
+        .map(|&version| (version, RouteLookup::open(version, interface)))
         .collect();
     Ok(OpenedSockets {
         channels,
@@ -197,7 +197,7 @@ fn resolve(
 /// Returns the source address that routing chooses for a target. If the target is
 /// a broadcast address and `-b` permits that, marks it as one.
 fn find_source(
-    routes: Vec<(IpVersion, io::Result<Route>)>,
+    routes: Vec<(IpVersion, io::Result<RouteLookup>)>,
     target: &mut Target,
     broadcast: bool,
     interface: Option<&str>,
@@ -216,7 +216,8 @@ fn find_source(
     match source {
         Err(e) if broadcast && e.raw_os_error() == Some(libc::EACCES) => {
             target.is_broadcast = true;
-            Route::open(target.version(), interface).and_then(|route| route.broadcast_source(to))
+            RouteLookup::open(target.version(), interface)
+                .and_then(|route| route.broadcast_source(to))
         }
         source => source,
     }
@@ -226,12 +227,11 @@ fn find_source(
 fn explain_route_error(e: &io::Error, target: &Target) -> Error {
     let error = route_error(e);
     match target.address {
-        IpAddr::V6(v6) if operand::is_scoped(v6) && target.scope == 0 => error.hint(format!(
-            "a link-local address needs its interface: {v6}%IFACE, or add -I IFACE"
-        )),
-        IpAddr::V4(_) if e.raw_os_error() == Some(libc::EACCES) => {
-            error.hint("a broadcast address needs -b")
+        IpAddr::V6(v6) if operand::is_scoped(v6) && target.scope == 0 => {
+            let message = "a link-local or multicast address requires an interface";
+            Error::new(error.kind(), message).hint(format!("use {v6}%IFACE or -I IFACE"))
         }
+        IpAddr::V4(_) if e.raw_os_error() == Some(libc::EACCES) => error.hint(BROADCAST_HINT),
         _ => error,
     }
 }

@@ -13,7 +13,7 @@ use common::endpoint::Host;
 use common::operands::Operand;
 use common::{Error, Kind, Result};
 
-use super::item::{BatchSender, Item, SourceOptions, check_item_size, file_hint};
+use super::operands::{BatchSender, ResolvedOperand, SourceOptions, check_size, file_hint};
 
 /// The timeout of a lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -158,10 +158,11 @@ impl LookupWorker {
         self.sender.close();
     }
 
-    fn look_up(&self, job: &LookupJob) -> Vec<Item> {
+    fn look_up(&self, job: &LookupJob) -> Vec<ResolvedOperand> {
         let text = &job.operand.text;
-        let rejected =
-            |error: Error| Item::Rejected(job.operand.error(error.with_subject(text.as_str())));
+        let rejected = |error: Error| {
+            ResolvedOperand::Rejected(job.operand.error(error.with_subject(text.as_str())))
+        };
         let result = loop {
             match resolve(text, &job.name, self.options.family, LOOKUP_TIMEOUT) {
                 Err(error) if self.options.retries_lookups && error.kind() == Kind::Name => {
@@ -178,12 +179,12 @@ impl LookupWorker {
             addresses.truncate(1);
         }
         let item = |address| {
-            let item = Item::Single {
+            let item = ResolvedOperand::Single {
                 typed: Some(text.clone()),
                 address,
                 zone: None,
             };
-            match check_item_size(&item, self.options.size) {
+            match check_size(&item, self.options.max_data) {
                 Ok(()) => item,
                 Err(error) => rejected(error),
             }

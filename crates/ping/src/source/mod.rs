@@ -1,13 +1,13 @@
 //! The source of targets: a thread reads operands and others look names up
-//! ([`lookup`]), so that neither a slow writer of standard input nor a slow name
+//! ([`lookup`]), so that neither a slow writer of stdin nor a slow name
 //! server delays the probes of other targets. The threads are at most a few
 //! hundred operands ahead.
 //!
-//! Networks and ranges are passed on as they are ([`item`]). Their addresses are
+//! Networks and ranges are passed on as they are ([`operands`]). Their addresses are
 //! enumerated here, one for each target that is requested.
 
-pub(crate) mod item;
 pub(crate) mod lookup;
+pub(crate) mod operands;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -21,16 +21,16 @@ use common::operands::Operands;
 use common::{Error, Kind, Result};
 use net::Waker;
 
-use self::item::{BatchSender, Item, Parsed, SourceOptions, parse_item};
 use self::lookup::{LookupPool, PendingNames};
+use self::operands::{BatchSender, Parsed, ResolvedOperand, SourceOptions, parse_operand};
 use crate::operand::{self, RangeAddresses};
 use crate::target::Target;
 
 /// The maximum number of operands in a batch.
-const BATCH: usize = 256;
+const BATCH_SIZE: usize = 256;
 
 /// The maximum number of batches in the queue to the engine's thread.
-const BATCHES: usize = 4;
+const MAX_QUEUED_BATCHES: usize = 4;
 
 /// The result of asking for the next target.
 #[derive(Debug)]
@@ -50,9 +50,9 @@ pub(crate) enum NextTarget {
 #[derive(Debug)]
 pub(crate) struct TargetSource {
     options: SourceOptions,
-    receiver: Receiver<Vec<Item>>,
+    receiver: Receiver<Vec<ResolvedOperand>>,
     waker: Waker,
-    items: VecDeque<Item>,
+    items: VecDeque<ResolvedOperand>,
     /// The remainder of the range that is being enumerated.
     addresses: Option<RangeAddresses>,
     pending_names: PendingNames,
@@ -63,7 +63,7 @@ impl TargetSource {
     pub(crate) fn start(operands: Operands, options: SourceOptions) -> Result<Self> {
         let waker = Waker::new().map_err(|e| Error::local(&e))?;
         let pending_names = PendingNames::default();
-        let (sender, receiver) = mpsc::sync_channel(BATCHES);
+        let (sender, receiver) = mpsc::sync_channel(MAX_QUEUED_BATCHES);
         let sender = BatchSender::new(sender, waker.clone());
         let mut reader = OperandReader {
             options,
@@ -115,16 +115,16 @@ impl TargetSource {
             }
             self.addresses = None;
             match self.items.pop_front() {
-                Some(Item::Single {
+                Some(ResolvedOperand::Single {
                     typed,
                     address,
                     zone,
                 }) => return NextTarget::Ready(self.target(typed, address, zone)),
-                Some(Item::Range(range)) => {
+                Some(ResolvedOperand::Range(range)) => {
                     self.addresses = Some(range.addresses(self.options.shuffle));
                     continue;
                 }
-                Some(Item::Rejected(error)) => return NextTarget::Rejected(error),
+                Some(ResolvedOperand::Rejected(error)) => return NextTarget::Rejected(error),
                 None => {}
             }
             match self.receive_batch() {
@@ -135,7 +135,7 @@ impl TargetSource {
         }
     }
 
-    fn receive_batch(&self) -> std::result::Result<Vec<Item>, TryRecvError> {
+    fn receive_batch(&self) -> std::result::Result<Vec<ResolvedOperand>, TryRecvError> {
         match self.receiver.try_recv() {
             Err(TryRecvError::Empty) => {
                 // A batch that arrives after the second check wakes the engine again.
@@ -171,29 +171,29 @@ impl OperandReader {
     fn read(&mut self, mut operands: Operands) {
         let mut items = Vec::new();
         loop {
-            let must_send = items.len() >= BATCH || !operands.is_ready();
+            let must_send = items.len() >= BATCH_SIZE || !operands.is_ready();
             if must_send && !self.sender.send(&mut items) {
                 return;
             }
             let operand = match operands.next() {
                 Some(Ok(operand)) => operand,
                 Some(Err(error)) => {
-                    items.push(Item::Rejected(error));
+                    items.push(ResolvedOperand::Rejected(error));
                     continue;
                 }
                 None => break,
             };
-            match parse_item(&operand.text, &self.options) {
-                Ok(Parsed::Item(item)) => items.push(item),
+            match parse_operand(&operand.text, &self.options) {
+                Ok(Parsed::Resolved(item)) => items.push(item),
                 Ok(Parsed::Name(name)) => {
                     if !self.sender.send(&mut items) {
                         return;
                     }
                     if let Err(error) = self.lookups.start(operand.clone(), name) {
-                        items.push(Item::Rejected(operand.error(error)));
+                        items.push(ResolvedOperand::Rejected(operand.error(error)));
                     }
                 }
-                Err(error) => items.push(Item::Rejected(operand.error(error))),
+                Err(error) => items.push(ResolvedOperand::Rejected(operand.error(error))),
             }
         }
         self.sender.send(&mut items);
@@ -210,13 +210,13 @@ pub(crate) mod tests {
     const OPTIONS: SourceOptions = SourceOptions {
         family: Family::Any,
         scope: 0,
-        size: 56,
+        max_data: 56,
         shuffle: None,
         all_addresses: false,
         retries_lookups: false,
     };
 
-    /// Starts a source of these operands and this standard input.
+    /// Starts a source of these operands and this stdin.
     pub(crate) fn source_of(operands: &[&str], input: &'static [u8]) -> TargetSource {
         let operands = operands.iter().map(ToString::to_string).collect();
         let operands = Operands::new(operands, Box::new(input));

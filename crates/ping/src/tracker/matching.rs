@@ -1,4 +1,4 @@
-//! Which probe a reply answers or an ICMP error is about.
+//! Matches replies and ICMP errors with probes.
 //!
 //! A message belongs to a probe if it holds the probe's cookie. If the data is
 //! too short for a cookie or is corrupt, it belongs to the newest probe in the
@@ -21,11 +21,11 @@ impl ProbeTracker {
             .is_some_and(|target| target.address == from || target.accepts_any_source())
     }
 
-    /// Returns the number of the probe that an ICMP error about a packet to
-    /// `to` quotes. A router need not quote the cookie (RFC 792 asks for eight
+    /// Returns the number of the probe that is quoted by an ICMP error about a
+    /// packet to `to`. A router need not quote the cookie (RFC 792 asks for eight
     /// bytes after the IP header), but the bytes that it quotes must be correct.
     pub(crate) fn match_quoted(&mut self, echo: &Echo<'_>, to: IpAddr) -> Option<u64> {
-        let mut settled = None;
+        let mut settled_match = None;
         for number in self.probes.numbers_with_seq(echo.seq) {
             let Some(probe) = self.probes.get(number).copied() else {
                 continue;
@@ -42,13 +42,13 @@ impl ProbeTracker {
             if probe.status == ProbeStatus::Pending || length == COOKIE {
                 return Some(number);
             }
-            settled.get_or_insert(number);
+            settled_match.get_or_insert(number);
         }
-        settled
+        settled_match
     }
 
     /// Matches an echo reply from `from` with its probe and records it. `data`
-    /// is the data of every probe apart from the cookie, `timeout` is the time
+    /// is the data that all probes share, without the cookie, `timeout` is the time
     /// after which a reply is late, and `arrival` returns when the reply to a
     /// probe sent at a given time arrived. Returns `None` if the reply belongs to no
     /// probe.
@@ -64,13 +64,13 @@ impl ProbeTracker {
         let (number, corruption, is_certain) = match self.cookies.number(echo.data) {
             Some(number) if number as u16 == echo.seq => {
                 let Some(probe) = self.probes.get(number).copied() else {
-                    return self.match_forgotten(number, from);
+                    return self.match_retired(number, from);
                 };
                 if !self.may_come_from(&probe, from) {
                     is_foreign = true;
                     let target = self.targets.get_mut(probe.target)?;
                     target.stats.foreign += 1;
-                    // A unicast host answers from a unicast address.
+                    // No host replies from a broadcast or multicast address.
                     if self.rules.strict_source || !is_unicast(from) {
                         return None;
                     }
@@ -140,9 +140,9 @@ impl ProbeTracker {
             return Some(reply);
         }
         probe.has_reply = true;
-        let counts_even_if_late = self.rules.accept_any_reply && !target.is_decided;
+        let accepts_late_reply = self.rules.accept_any_reply && !target.is_decided;
         let is_late = probe.status == ProbeStatus::Lost || rtt > timeout;
-        if is_late && !counts_even_if_late {
+        if is_late && !accepts_late_reply {
             reply.is_late = true;
             stats.record_late();
             return Some(reply);
@@ -165,7 +165,7 @@ impl ProbeTracker {
 
     /// Matches a reply to a probe that has left the window. With a single
     /// target it is certain which target was probed, and the reply is late.
-    fn match_forgotten<'a>(&mut self, number: u64, from: IpAddr) -> Option<MatchedReply<'a>> {
+    fn match_retired<'a>(&mut self, number: u64, from: IpAddr) -> Option<MatchedReply<'a>> {
         let (id, target) = self.targets.iter().next()?;
         let was_sent = number > 0 && number < self.probes.next_number();
         let is_single =

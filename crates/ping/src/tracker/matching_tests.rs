@@ -291,7 +291,7 @@ fn the_quoted_part_of_the_cookie_must_be_right() {
 }
 
 #[test]
-fn a_reply_to_a_forgotten_probe_of_several_targets_is_ignored() {
+fn a_reply_to_a_retired_probe_of_several_targets_is_ignored() {
     let mut fixture = Fixture::new(56);
     let (first, data) = fixture.send(0);
     for at in 1..20 {

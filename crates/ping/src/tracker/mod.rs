@@ -130,12 +130,12 @@ impl ProbeTracker {
 
     /// Returns the time at which a probe was passed to the system, if it does
     /// not count as sent yet.
-    pub(crate) fn handed_over_at(&mut self, number: u64) -> Option<Nanos> {
+    pub(crate) fn submitted_at(&mut self, number: u64) -> Option<Nanos> {
         let probe = self.probes.get(number)?;
         (!probe.is_sent).then_some(probe.sent_at)
     }
 
-    /// Whether a probe has been answered, lost or failed, or is forgotten.
+    /// Whether a probe has been answered, lost or failed, or has left the window.
     pub(crate) fn is_settled(&mut self, number: u64) -> bool {
         let probe = self.probes.get(number);
         probe.is_none_or(|probe| probe.status != ProbeStatus::Pending)
@@ -170,18 +170,18 @@ impl ProbeTracker {
         if !is_local {
             target.stats.acknowledge(probe.seq);
         }
-        let is_settled_now = probe.status == ProbeStatus::Pending;
-        if is_settled_now {
+        let settles = probe.status == ProbeStatus::Pending;
+        if settles {
             probe.status = ProbeStatus::Failed;
             target.in_flight = target.in_flight.saturating_sub(1);
             self.in_flight = self.in_flight.saturating_sub(1);
             target.stats.record_loss(probe.sent_at);
         }
-        Some((probe.target, probe.seq, is_settled_now))
+        Some((probe.target, probe.seq, settles))
     }
 
     /// Returns the next probe that has timed out: its target, its sequence number
-    /// there, and whether this makes it lost or it had failed before. Call it
+    /// there, and and whether it is now lost or had already failed. Call it
     /// until it returns `None`.
     pub(crate) fn expire(
         &mut self,
@@ -271,8 +271,8 @@ impl ProbeTracker {
     /// Does the same as [`ProbeTracker::lose_overdue`] for one target.
     pub(crate) fn lose_overdue_of(&mut self, id: TargetId, now: Nanos) {
         let in_flight = self.targets.get(id).map_or(0, |target| target.in_flight);
-        // From the newest, and no further than needed: a sweep decides
-        // hundreds of thousands of targets, and the window is as long as that.
+        // Searches from the newest probe and stops early: in a sweep the window
+        // has hundreds of thousands of probes.
         let own = self.probes.pending().rev();
         let own = own.filter(|(_, probe)| probe.target == id);
         let overdue = own

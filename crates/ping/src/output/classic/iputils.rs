@@ -2,8 +2,8 @@
 
 use crate::clock::Nanos;
 
-/// The minimum data size for which iputils measures times, because the data holds
-/// the time of the send.
+/// The minimum data size for which iputils prints times: it keeps the send time in
+/// the data.
 pub(super) const MIN_TIMED_SIZE: u16 = 16;
 
 /// Appends formatted text to a buffer.
@@ -64,8 +64,8 @@ fn trim_zeros(digits: &str) -> &str {
     }
 }
 
-/// Writes the first wrong byte, and all data after the time that iputils keeps at
-/// the start.
+/// Writes the first wrong byte, and the data after the send time that iputils
+/// keeps at its start.
 pub(super) fn write_data_dump(out: &mut Vec<u8>, offset: usize, expected: u8, data: &[u8]) {
     let found = data.get(offset).copied().unwrap_or_default();
     append(

@@ -2,7 +2,7 @@
 //!
 //! Times are truncated to microseconds, which iputils measures, and then rounded
 //! to three digits. Figures that iputils does not have are printed before its
-//! summary if the user asks for them, or on standard error after it ([`summary`]).
+//! summary if the user asks for them, or on stderr after it ([`summary`]).
 
 mod iputils;
 mod summary;

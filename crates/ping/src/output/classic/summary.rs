@@ -116,7 +116,7 @@ impl Classic {
         Ok(())
     }
 
-    /// Reports the state of the run on standard error. `overdue` are the probes
+    /// Reports the state of the run on stderr. `overdue` are the probes
     /// in flight that count as lost.
     pub(super) fn report_snapshot(&self, io: &Io, targets: &Targets, overdue: &OverdueCounts) {
         for (id, target) in targets.iter() {

@@ -13,9 +13,9 @@ use crate::operand::{self, Operand, Range};
 use crate::packet::IpVersion;
 use crate::socket;
 
-/// The addresses that an operand stands for, with names looked up.
+/// An operand with its names looked up.
 #[derive(Debug)]
-pub(crate) enum Item {
+pub(crate) enum ResolvedOperand {
     /// A single address, which may be that of a name.
     Single {
         /// The operand as typed, if it is not the address itself.
@@ -38,7 +38,7 @@ pub(crate) struct SourceOptions {
     /// The interface index of link-local addresses, or 0.
     pub(crate) scope: u32,
     /// The number of data bytes in the largest probe.
-    pub(crate) size: u16,
+    pub(crate) max_data: u16,
     /// The seed of the order of addresses in a range; `None` for numeric order.
     pub(crate) shuffle: Option<u64>,
     /// Whether every address of a name is a target, and not only the first.
@@ -50,19 +50,19 @@ pub(crate) struct SourceOptions {
 /// Sends batches of items to the engine's thread.
 #[derive(Clone)]
 pub(crate) struct BatchSender {
-    sender: SyncSender<Vec<Item>>,
+    sender: SyncSender<Vec<ResolvedOperand>>,
     waker: Waker,
 }
 
 impl BatchSender {
     /// Creates a sender that wakes the engine's thread with `waker`.
-    pub(super) fn new(sender: SyncSender<Vec<Item>>, waker: Waker) -> Self {
+    pub(super) fn new(sender: SyncSender<Vec<ResolvedOperand>>, waker: Waker) -> Self {
         Self { sender, waker }
     }
 
     /// Sends the items and leaves the vector empty. Returns whether the engine's
     /// thread still receives.
-    pub(crate) fn send(&self, items: &mut Vec<Item>) -> bool {
+    pub(crate) fn send(&self, items: &mut Vec<ResolvedOperand>) -> bool {
         if items.is_empty() {
             return true;
         }
@@ -81,7 +81,7 @@ impl BatchSender {
 
 /// A parsed operand. A name has not been looked up.
 pub(super) enum Parsed {
-    Item(Item),
+    Resolved(ResolvedOperand),
     Name(String),
 }
 
@@ -94,12 +94,12 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
     })
 }
 
-pub(super) fn parse_item(text: &str, options: &SourceOptions) -> Result<Parsed> {
+pub(super) fn parse_operand(text: &str, options: &SourceOptions) -> Result<Parsed> {
     let item = match parse(text, options.family)? {
         Operand::Address(address) => {
             // The text is stored only if it differs from the address.
             let typed = (text != address.to_string()).then(|| text.to_owned());
-            Item::Single {
+            ResolvedOperand::Single {
                 typed,
                 address,
                 zone: None,
@@ -108,17 +108,17 @@ pub(super) fn parse_item(text: &str, options: &SourceOptions) -> Result<Parsed> 
         Operand::Zoned(address, zone) => {
             let index =
                 zone_index(&zone, options.scope).map_err(|error| error.with_subject(text))?;
-            Item::Single {
+            ResolvedOperand::Single {
                 typed: Some(text.to_owned()),
                 address: address.into(),
                 zone: Some(index),
             }
         }
-        Operand::Range(range) => Item::Range(range),
+        Operand::Range(range) => ResolvedOperand::Range(range),
         Operand::Name(name) => return Ok(Parsed::Name(name)),
     };
-    check_item_size(&item, options.size)?;
-    Ok(Parsed::Item(item))
+    check_size(&item, options.max_data)?;
+    Ok(Parsed::Resolved(item))
 }
 
 /// Returns a hint if a file of this name exists.
@@ -127,13 +127,13 @@ pub(super) fn file_hint(text: &str) -> Option<String> {
     is_file.then(|| format!("use @{text} to read the file with that name"))
 }
 
-/// Returns the error of a command-line operand if it can be found without
-/// looking a name up or opening a file.
-pub(crate) fn find_mistake(text: &str, options: &SourceOptions) -> Option<Error> {
+/// Returns the error of a command-line operand, if there is one that can be found
+/// without a name lookup or file access.
+pub(crate) fn check_operand(text: &str, options: &SourceOptions) -> Option<Error> {
     if text == "-" || text.starts_with('@') {
         return None;
     }
-    let error = parse_item(text, options).err()?;
+    let error = parse_operand(text, options).err()?;
     Some(match error.operand() {
         Some(_) => error,
         None => error.with_subject(text),
@@ -142,11 +142,11 @@ pub(crate) fn find_mistake(text: &str, options: &SourceOptions) -> Option<Error>
 
 /// Checks that probes to the addresses of an item can carry `size` data bytes.
 /// `-s` accepts sizes that only fit an IPv6 packet.
-pub(super) fn check_item_size(item: &Item, size: u16) -> Result<()> {
+pub(super) fn check_size(item: &ResolvedOperand, size: u16) -> Result<()> {
     let is_v4 = match item {
-        Item::Single { address, .. } => address.is_ipv4(),
-        Item::Range(range) => range.is_v4(),
-        Item::Rejected(_) => false,
+        ResolvedOperand::Single { address, .. } => address.is_ipv4(),
+        ResolvedOperand::Range(range) => range.is_v4(),
+        ResolvedOperand::Rejected(_) => false,
     };
     if is_v4 { check_ipv4_size(size) } else { Ok(()) }
 }
@@ -157,15 +157,15 @@ pub(crate) fn check_ipv4_size(size: u16) -> Result<()> {
     if size <= max {
         return Ok(());
     }
-    let text = format!("an IPv4 probe carries at most {max} bytes of data");
+    let text = format!("the data of an IPv4 probe is at most {max} bytes; use a smaller -s");
     Err(Error::new(Kind::Usage, text))
 }
 
 /// Returns the interface index of a zone. It must not contradict the interface
 /// index of `-I`, which is 0 without that option.
-pub(crate) fn zone_index(zone: &str, given: u32) -> Result<u32> {
+pub(crate) fn zone_index(zone: &str, selected: u32) -> Result<u32> {
     let index = socket::interface_index(zone)?;
-    if given != 0 && given != index {
+    if selected != 0 && selected != index {
         return Err(Error::usage("-I and the zone select different interfaces"));
     }
     Ok(index)
