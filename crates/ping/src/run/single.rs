@@ -45,72 +45,30 @@ pub(super) fn run(
     operand: &Operand,
     options: PeriodicOptions,
 ) -> Result<Exit> {
-    let text = cli.targets.first().map(String::as_str).unwrap_or_default();
-    let interface = config.socket.interface.as_deref();
-    let with_subject = |error: Error| match error.operand() {
-        Some(_) => error,
-        None => error.with_subject(text),
+    let setup = Setup {
+        cli,
+        config,
+        operand,
+        options,
+        text: cli.targets.first().map(String::as_str).unwrap_or_default(),
     };
-    // Mistakes come before a missing permission to send ICMP, so that they are
-    // the same for all users.
-    check_interface(interface)?;
-    if let Some(address) = literal_address(operand) {
-        scope(operand, address, interface).map_err(with_subject)?;
-        if address.is_ipv4() {
-            operands::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
-        }
-    }
+    setup.check_operand()?;
     let cookies = Cookies::default();
-    let mut sockets = open_sockets(config, operand, &cookies).map_err(with_subject)?;
+    let sockets = open_sockets(config, operand, &cookies);
+    let mut sockets = sockets.map_err(|error| setup.with_subject(error))?;
     privilege::drop_all()?;
 
-    let address = match resolve(text, operand, config, options.deadline) {
-        Ok(address) => address,
-        Err(error) => return reject(cli, io, config, &RejectedOperand::new(error)),
+    let (target, source) = match setup.find_target(&mut sockets) {
+        Ok(found) => found,
+        Err(SetupError::Rejected(rejected)) => return reject(cli, io, config, &rejected),
+        Err(SetupError::Fatal(error)) => return Err(setup.with_subject(error)),
     };
-    let scope = scope(operand, address, interface).map_err(with_subject)?;
-    if address.is_ipv4() {
-        operands::check_ipv4_size(config.sizes.max).map_err(with_subject)?;
-    }
-    let typed = (text != address.to_string()).then(|| Rc::from(text));
-    let mut target = Target::new(typed, address, scope);
-    sockets
-        .channels
-        .retain(|channel| channel.version() == target.version());
-    if let (true, Some(error)) = (sockets.channels.is_empty(), sockets.error) {
-        return Err(with_subject(error));
-    }
-    let source = find_source(sockets.routes, &mut target, cli.broadcast, interface);
-    if target.is_group() {
-        let is_root = config.min_interval == 0;
-        config::check_group_interval(&options, is_root).map_err(with_subject)?;
-    }
-    if let (Err(e), None) = (&source, config.wait_for) {
-        let rejected = RejectedOperand {
-            error: explain_route_error(e, &target).with_subject(text),
-            address: Some(address),
-        };
-        return reject(cli, io, config, &rejected);
-    }
     if target.is_broadcast {
         io.report.raw(b"WARNING: pinging broadcast address\n");
     }
-
-    let source = config.socket.source.or(source.ok());
-    let from = source
-        .filter(|_| !cli.interface.is_empty())
-        .map(|source| match interface {
-            Some(interface) => format!("{source} {interface}"),
-            // iputils also prints the space of the missing interface.
-            None => format!("{source} "),
-        });
     let mut output = create_output(cli, io, config, || {
-        let has_names = !cli.numeric && matches!(operand, Operand::Name(_));
-        let mut names = ReverseDns::new(has_names)?;
-        names.request(address);
         let is_graph = format(cli, io) == Format::Graph;
-        let format = classic_options(cli, config, &options, is_graph, from, scope);
-        Ok(Box::new(Classic::new(format, names)))
+        Ok(Box::new(setup.classic_format(&target, source, is_graph)?))
     })?;
     let condition = condition(cli, config, options.deadline.and(options.count));
 
@@ -129,6 +87,144 @@ pub(super) fn run(
         condition,
         true,
     )
+}
+
+/// Why a run has no target.
+enum SetupError {
+    /// The output format reports the operand.
+    Rejected(Box<RejectedOperand>),
+    /// The run fails.
+    Fatal(Error),
+}
+
+impl From<Error> for SetupError {
+    fn from(error: Error) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+impl SetupError {
+    fn rejected(operand: RejectedOperand) -> Self {
+        Self::Rejected(Box::new(operand))
+    }
+}
+
+/// The inputs of a run, and the steps that lead from them to its target.
+struct Setup<'a> {
+    cli: &'a Cli,
+    config: &'a Config,
+    operand: &'a Operand,
+    options: PeriodicOptions,
+    /// The operand as typed.
+    text: &'a str,
+}
+
+impl Setup<'_> {
+    fn with_subject(&self, error: Error) -> Error {
+        match error.operand() {
+            Some(_) => error,
+            None => error.with_subject(self.text),
+        }
+    }
+
+    fn interface(&self) -> Option<&str> {
+        self.config.socket.interface.as_deref()
+    }
+
+    /// Reports mistakes before a missing permission to send ICMP, so that they
+    /// are the same for all users.
+    fn check_operand(&self) -> Result<()> {
+        check_interface(self.interface())?;
+        if let Some(address) = literal_address(self.operand) {
+            let checked = self.check_address(address);
+            checked.map_err(|error| self.with_subject(error))?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the address can be probed, and returns its interface index.
+    fn check_address(&self, address: IpAddr) -> Result<u32> {
+        let scope = scope(self.operand, address, self.interface())?;
+        if address.is_ipv4() {
+            operands::check_ipv4_size(self.config.sizes.max)?;
+        }
+        Ok(scope)
+    }
+
+    /// Returns the target, and the source address that routing chooses for it.
+    /// A run that waits for the target to be up may have none yet. Keeps only
+    /// the channel of the target's IP version.
+    fn find_target(
+        &self,
+        sockets: &mut OpenedSockets,
+    ) -> std::result::Result<(Target, Option<IpAddr>), SetupError> {
+        let address = resolve(self.text, self.operand, self.config, self.options.deadline)
+            .map_err(|error| SetupError::rejected(RejectedOperand::new(error)))?;
+        let scope = self.check_address(address)?;
+        let typed = (self.text != address.to_string()).then(|| Rc::from(self.text));
+        let mut target = Target::new(typed, address, scope);
+        let channels = &mut sockets.channels;
+        channels.retain(|channel| channel.version() == target.version());
+        if let (true, Some(error)) = (channels.is_empty(), sockets.error.take()) {
+            return Err(error.into());
+        }
+        let routes = std::mem::take(&mut sockets.routes);
+        let source = find_source(routes, &mut target, self.cli.broadcast, self.interface());
+        if target.is_group() {
+            let is_root = self.config.min_interval == 0;
+            config::check_group_interval(&self.options, is_root)?;
+        }
+        match source {
+            Err(e) if self.config.wait_for.is_none() => {
+                Err(SetupError::rejected(RejectedOperand {
+                    error: explain_route_error(&e, &target).with_subject(self.text),
+                    address: Some(address),
+                }))
+            }
+            source => Ok((target, source.ok())),
+        }
+    }
+
+    /// Creates the classic format. `source` is the source address that routing
+    /// chooses.
+    fn classic_format(
+        &self,
+        target: &Target,
+        source: Option<IpAddr>,
+        is_graph: bool,
+    ) -> Result<Classic> {
+        let (cli, config) = (self.cli, self.config);
+        let has_names = !cli.numeric && matches!(self.operand, Operand::Name(_));
+        let mut names = ReverseDns::new(has_names)?;
+        names.request(target.address);
+        let source = config.socket.source.or(source);
+        let from =
+            source
+                .filter(|_| !cli.interface.is_empty())
+                .map(|source| match self.interface() {
+                    Some(interface) => format!("{source} {interface}"),
+                    // iputils also prints the space of the missing interface.
+                    None => format!("{source} "),
+                });
+        let options = ClassicOptions {
+            quiet: cli.quiet || is_graph,
+            verbose: cli.verbose,
+            percentiles: cli.verbose || cli.percentiles,
+            timestamps: cli.timestamps,
+            audible: cli.audible,
+            precise: cli.precise,
+            flood: cli.flood,
+            has_pace: cli.flood || cli.adaptive || self.options.interval == 0,
+            pattern: cli.pattern.as_ref().map(|pattern| {
+                let digits = pattern.0.iter().map(|byte| format!("{byte:02x}"));
+                digits.collect()
+            }),
+            size: config.sizes.max,
+            from,
+            zone: sys::interface_name(target.scope),
+        };
+        Ok(Classic::new(options, names))
+    }
 }
 
 /// Returns the interface index of an address, from its zone or from `-I`, or 0
@@ -256,34 +352,5 @@ fn literal_address(operand: &Operand) -> Option<IpAddr> {
         Operand::Address(address) => Some(*address),
         Operand::Zoned(address, _) => Some((*address).into()),
         Operand::Name(_) | Operand::Range(_) => None,
-    }
-}
-
-/// Returns the options of the classic format. `from` is the source address and
-/// interface in its header.
-fn classic_options(
-    cli: &Cli,
-    config: &Config,
-    options: &PeriodicOptions,
-    is_graph: bool,
-    from: Option<String>,
-    scope: u32,
-) -> ClassicOptions {
-    ClassicOptions {
-        quiet: cli.quiet || is_graph,
-        verbose: cli.verbose,
-        percentiles: cli.verbose || cli.percentiles,
-        timestamps: cli.timestamps,
-        audible: cli.audible,
-        precise: cli.precise,
-        flood: cli.flood,
-        has_pace: cli.flood || cli.adaptive || options.interval == 0,
-        pattern: cli.pattern.as_ref().map(|pattern| {
-            let digits = pattern.0.iter().map(|byte| format!("{byte:02x}"));
-            digits.collect()
-        }),
-        size: config.sizes.max,
-        from,
-        zone: sys::interface_name(scope),
     }
 }
