@@ -56,7 +56,7 @@ pub(crate) fn parse(text: &str, family: Family) -> Result<Operand> {
 
 /// Returns why a form that other programs accept is refused, and the form to
 /// use instead.
-fn explain_other_form(text: &str) -> Option<String> {
+fn explain_unsupported_form(text: &str) -> Option<String> {
     if let Some(reason) = address::explain_other_form(text) {
         return Some(reason);
     }
@@ -83,8 +83,8 @@ fn parse_text(text: &str) -> Result<Operand, String> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("not a host name: it contains a space or control character".to_owned());
     }
-    if let Some(why) = explain_other_form(text) {
-        return Err(why);
+    if let Some(reason) = explain_unsupported_form(text) {
+        return Err(reason);
     }
     if let Some((address, zone)) = text.split_once('%')
         && let Ok(address) = address::parse(address)
@@ -108,7 +108,7 @@ fn parse_text(text: &str) -> Result<Operand, String> {
             IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             other => other,
         })),
-        Err(why) if address::looks_numeric(text) => Err(why),
+        Err(reason) if address::looks_numeric(text) => Err(reason),
         Err(_) => {
             let name = common::zone::to_ascii(text)?;
             // Unicode digits and full stops are mapped to ASCII.
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn forms_of_other_programs_get_a_hint() {
-        for (text, why) in [
+        for (text, reason) in [
             ("http://10.0.0.1/x", "this is a URL; use its host, 10.0.0.1"),
             ("[::1]", "brackets do not belong here; use ::1"),
             (
@@ -322,7 +322,7 @@ mod tests {
             ),
         ] {
             let error = parse(text, Family::Any).unwrap_err();
-            assert_eq!(error.message(), why, "{text}");
+            assert_eq!(error.message(), reason, "{text}");
             assert_eq!(error.kind(), common::Kind::Input, "{text}");
         }
         for address in ["::1", "fe80::1", "abcd::12"] {

@@ -109,8 +109,8 @@ impl Observer for List {
             }
             // Only the first failure to send to a target is reported.
             Event::Unsent { errno, .. } if target.stats.unsent == 1 => {
-                let (name, why) = (display_name(target), explain_unsent(*errno, None));
-                io.report.line(format_args!("{name}: {why}"));
+                let (name, reason) = (display_name(target), explain_unsent(*errno, None));
+                io.report.line(format_args!("{name}: {reason}"));
             }
             _ => {}
         }

@@ -79,8 +79,8 @@ impl Observer for Mtu {
             None => Some(self.explain_failure(target)),
         };
         self.send_errors.remove(&target.id);
-        if let Some((_, why)) = &failure {
-            io.report.line(format_args!("{name}: {why}"));
+        if let Some((_, reason)) = &failure {
+            io.report.line(format_args!("{name}: {reason}"));
         }
         if !io.json {
             return match target.path_mtu {
@@ -88,9 +88,9 @@ impl Observer for Mtu {
                 None => Ok(()),
             };
         }
-        if let Some((kind, why)) = failure {
+        if let Some((kind, reason)) = failure {
             io.out
-                .json(&Record::mtu_not_found(clock, target, kind, why))?;
+                .json(&Record::mtu_not_found(clock, target, kind, reason))?;
         }
         io.out.json(&MtuRecord {
             r#type: "mtu",

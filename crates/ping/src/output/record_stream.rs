@@ -176,8 +176,8 @@ fn report_unsent(io: &Io, target: &Target, event: &Event<'_>) {
         && target.stats.unsent == 1
     {
         let operand = target.operand();
-        let (operand, why) = (escape(operand.as_bytes()), explain_unsent(*errno, *mtu));
-        io.report.line(format_args!("{operand}: {why}"));
+        let (operand, reason) = (escape(operand.as_bytes()), explain_unsent(*errno, *mtu));
+        io.report.line(format_args!("{operand}: {reason}"));
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn run(
 enum SetupError {
     /// The output format reports the operand.
     Rejected(Box<RejectedOperand>),
-    /// The run fails.
+    /// The run ends with this error.
     Fatal(Error),
 }
 
