@@ -21,7 +21,7 @@ pub(super) enum NewTarget {
     WaitUntil(Nanos),
     /// An operand that cannot be probed.
     Rejected(Error),
-    /// There is none, or none yet.
+    /// No target is available, or not yet.
     None,
 }
 
