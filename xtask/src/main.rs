@@ -44,7 +44,10 @@ usage: cargo xtask COMMAND
                         package accepts uncommitted changes
   interop [NAME...]     compare the tools with their classic counterparts; a
                         NAME selects the checks that start with it
-  bench [TOOL]          measure size, start-up and speed against other programs
+  bench [--report] [--base DIR] [--bins DIR] [TOOL]
+                        measure size, start-up and speed against other programs
+                        and, with --base, against another build; --report also
+                        writes docs/benchmarks.md
   install [--root DIR]  install all six tools with `cargo install`
   docs [--check]        write man pages, JSON schemas and docs/json.md, or check
                         that they are current

@@ -9,9 +9,10 @@ use support::exec::{Exec, which};
 use support::nginx;
 use testkit::tls::Authority;
 
-use super::measure::{CommandLine, Peer, compare, compare_cpu, memory};
-use super::rows::not_measured;
-use super::{Context, Goal, Row};
+use super::Context;
+use super::command::{CommandLine, Peer};
+use super::measure::{compare, compare_cpu, memory};
+use super::row::{Goal, Row};
 
 /// The number of small files.
 const FILES: usize = 2000;
@@ -22,7 +23,7 @@ const PARALLEL: &str = "8";
 /// Runs the benchmarks of httpget.
 pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
     if which("nginx").is_none() {
-        return Ok(vec![not_measured("httpget", "nginx not installed")]);
+        return Ok(vec![Row::not_measured("httpget", "nginx is not installed")]);
     }
     let dir = context.dir.path();
     let authority = Authority::new();
@@ -42,7 +43,7 @@ pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
         let curl_args = ["-q", "-sS"].map(str::to_owned).into_iter();
         (
             CommandLine::new(&tool, ["-s".to_owned()].iter().chain(args)),
-            CommandLine::peer("curl", curl_args.chain(args.iter().cloned())),
+            Peer::system("curl", curl_args.chain(args.iter().cloned())),
         )
     };
     let mut rows = Vec::new();
@@ -54,15 +55,20 @@ pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
         let (ours, curl) = pair(&with(&[&format!("{base}/small.txt")]));
         let goal = if *scheme == "http" { 1.5 } else { 2.0 };
         let name = format!("httpget: small GET over {scheme}");
-        rows.push(compare(name, 101, &ours, &curl, Goal::Faster(goal))?);
+        rows.push(compare(
+            context,
+            &name,
+            101,
+            (&ours, &curl),
+            Goal::Faster(goal),
+        )?);
         let file = dir.join("saved").display().to_string();
         for (destination, path) in [("/dev/null", "/dev/null"), ("a file", file.as_str())] {
             let (ours, curl) = pair(&with(&["-o", path, &format!("{base}/1g")]));
             let name = format!("httpget: 1 GiB over {scheme} to {destination}");
-            rows.push(compare(&name, 3, &ours, &curl, Goal::AtMost(1.0))?);
-            let cpu = format!("{name}, CPU time");
-            rows.push(compare_cpu(cpu, 3, &ours, &curl, Goal::AtMost(1.0))?);
-            rows.push(memory(name, &ours, 6_000_000)?);
+            let goals = [Goal::AtMost(1.0), Goal::AtMost(1.0)];
+            rows.extend(compare_cpu(context, &name, 3, (&ours, &curl), goals)?);
+            rows.push(memory(context, &name, &ours, 6_000_000)?);
         }
     }
     let base = &bases[0].1;
@@ -73,21 +79,43 @@ pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
         format!("{base}/json.gz"),
     ]);
     let name = "httpget: 115 MB of gzip-compressed JSON";
-    rows.push(compare(name, 5, &ours, &curl, Goal::Faster(1.3))?);
-    rows.push(small_files(dir, base, &tool)?);
+    rows.push(compare(
+        context,
+        name,
+        5,
+        (&ours, &curl),
+        Goal::Faster(1.3),
+    )?);
+    let name = "httpget: 2,000 small URLs to files, -Z";
+    let (ours, curl) = small_files(dir, base, &tool, FILES)?;
+    rows.push(compare(
+        context,
+        name,
+        5,
+        (&ours, &curl),
+        Goal::Faster(1.5),
+    )?);
     drop(server);
     Ok(rows)
 }
 
-/// Measures 2,000 small URLs saved to files. Each run starts with an empty
-/// directory, and both programs use the same number of parallel transfers.
-fn small_files(dir: &Path, base: &str, tool: &Path) -> TaskResult<Row> {
+/// Returns the command lines that save small URLs to files. Each run starts with an
+/// empty directory, and both programs use the same number of parallel transfers.
+pub(super) fn small_files(
+    dir: &Path,
+    base: &str,
+    tool: &Path,
+    count: usize,
+) -> TaskResult<(CommandLine, Peer)> {
     let out = dir.join("out");
     fs::create_dir_all(&out).map_err(|e| e.to_string())?;
-    let (list, config) = (dir.join("urls"), dir.join("curl.config"));
+    let (list, config) = (
+        dir.join(format!("urls-{count}")),
+        dir.join(format!("curl-{count}.config")),
+    );
     let mut urls = String::new();
     let mut lines = String::new();
-    for n in 0..FILES {
+    for n in 0..count {
         let url = format!("{base}/many/{n}");
         urls.extend([&url, "\n"]);
         lines += &format!("url = \"{url}\"\noutput = \"{n}\"\n");
@@ -101,16 +129,15 @@ fn small_files(dir: &Path, base: &str, tool: &Path) -> TaskResult<Row> {
     let curl = ["-q", "-sS", "-Z", "-K", &config]
         .into_iter()
         .chain(parallel);
-    let curl = CommandLine::peer("curl", curl).in_new_dir(&out);
-    let name = "httpget: 2,000 small URLs to files, -Z";
-    compare(name, 5, &ours, &curl, Goal::Faster(1.5))
+    let curl = Peer::system("curl", curl).in_new_dir(&out);
+    Ok((ours, curl))
 }
 
 /// Creates the documents: one of 1 GiB, one of JSON, and many small ones.
 fn create_documents(dir: &Path) -> TaskResult {
     let www = dir.join("www");
     let fail = |e: std::io::Error| format!("{}: {e}", www.display());
-    fs::create_dir_all(www.join("many")).map_err(fail)?;
+    fs::create_dir_all(&www).map_err(fail)?;
     let file = fs::File::create(www.join("1g")).map_err(fail)?;
     file.set_len(1 << 30).map_err(fail)?;
     let mut json = std::io::BufWriter::new(fs::File::create(www.join("json")).map_err(fail)?);
@@ -132,6 +159,13 @@ fn create_documents(dir: &Path) -> TaskResult {
     drop(json);
     let gzip = Exec::new("gzip", ["-k", &www.join("json").display().to_string()]).run()?;
     gzip.expect_code(0)?;
+    create_small_files(&www)
+}
+
+/// Creates the small documents.
+pub(super) fn create_small_files(www: &Path) -> TaskResult {
+    let fail = |e: std::io::Error| format!("{}: {e}", www.display());
+    fs::create_dir_all(www.join("many")).map_err(fail)?;
     for n in 0..FILES {
         fs::write(www.join(format!("many/{n}")), [b'x'; 550]).map_err(fail)?;
     }

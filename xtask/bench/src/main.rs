@@ -1,10 +1,11 @@
-//! `cargo xtask bench [TOOL]`: measures complete processes and compares them with
-//! other programs that do the same.
+//! `cargo xtask bench`: measures complete processes and compares them with other
+//! programs that do the same.
 //!
-//! Each figure is the median of several runs. The runs of the two programs
-//! alternate, so that other load affects both. The table contains the goals and
-//! the results. A missed goal is marked but is not a failure, since it also depends
-//! on the machine; an error is.
+//! Each figure is the median of several runs. The runs of the programs alternate,
+//! so that other load affects all of them. The table contains the goals and the
+//! results. A missed goal is marked but is not a failure, since it also depends on
+//! the machine; an error is. With `--report` the results, and the plots of
+//! [`growth`], become `docs/benchmarks.md`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -16,21 +17,43 @@
     reason = "a few more allocations do not matter for a task"
 )]
 
+mod command;
+mod context;
+mod growth;
 mod httpget;
+mod machine;
 mod measure;
 mod pin;
 mod ping;
+mod plot;
+mod report;
 mod resolve;
+mod row;
 mod rows;
 mod subnetcalc;
 mod sys;
+mod table;
 mod tcpecho;
 mod tcpecho_client;
 
 use std::process::ExitCode;
 
 use support::TaskResult;
-use support::workspace::{self, Bins, Profile, TOOLS};
+
+use context::{Context, Options};
+use report::Section;
+use row::Row;
+
+const USAGE: &str = "\
+usage: cargo xtask bench [--report] [--base DIR] [--bins DIR] [TOOL]
+
+  TOOL        measure only this tool
+  --report    also measure how the cost grows with the size, and write
+              docs/benchmarks.md and docs/plots; with TOOL only its section
+  --base DIR  also measure the six tools of DIR, such as a release build of an
+              older commit, in the same run, and show the ratio
+  --bins DIR  measure the six tools of DIR instead of building them
+";
 
 type Rows = fn(&Context) -> TaskResult<Vec<Row>>;
 
@@ -44,65 +67,15 @@ const ROWS_OF_TOOLS: [(&str, Rows); 6] = [
     ("tcpecho-client", tcpecho_client::rows),
 ];
 
-/// The binaries and the working directory of the measurements.
-struct Context {
-    bins: Bins,
-    dir: tempfile::TempDir,
-}
-
-/// A row of the table.
-struct Row {
-    label: String,
-    ours: String,
-    theirs: String,
-    /// Ours over theirs, or the inverse for a goal of [`Goal::Faster`].
-    ratio: Option<f64>,
-    goal: Goal,
-}
-
-/// The goal of a comparison.
-#[derive(Debug, Clone, Copy)]
-enum Goal {
-    /// Ours over theirs is at most this.
-    AtMost(f64),
-    /// Theirs over ours is at least this: N times faster.
-    Faster(f64),
-    /// Ours over theirs, of rates, is at least this.
-    AtLeast(f64),
-    /// Ours over theirs differs from 1 by at most this.
-    Within(f64),
-    /// A figure without a goal.
-    Open,
-}
-
-impl Goal {
-    fn is_met(self, ratio: f64) -> bool {
-        match self {
-            Self::AtMost(limit) => ratio <= limit,
-            Self::Faster(times) | Self::AtLeast(times) => ratio >= times,
-            Self::Within(part) => (1.0 - part..=1.0 + part).contains(&ratio),
-            Self::Open => true,
-        }
-    }
-}
-
-impl std::fmt::Display for Goal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::AtMost(limit) => write!(f, "at most {limit}"),
-            Self::Faster(times) => write!(f, "{times} times faster"),
-            Self::AtLeast(times) => write!(f, "at least {times}"),
-            Self::Within(part) => write!(f, "within {:.0} %", part * 100.0),
-            Self::Open => Ok(()),
-        }
-    }
-}
-
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.split_first() {
-        // Internal command; see `measure::peak`.
-        Some((command, rest)) if command == "peak" => measure::peak(rest),
+        // Internal command; see `command::peak`.
+        Some((command, rest)) if command == "peak" => command::peak(rest),
+        Some((option, _)) if option == "--help" || option == "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
         _ => run(&args),
     };
     support::exit_code("bench", outcome)
@@ -110,35 +83,40 @@ fn main() -> ExitCode {
 
 /// Measures and prints the rows of all tools, or of one.
 fn run(args: &[String]) -> TaskResult {
-    let selected = match args {
-        [] => None,
-        [tool] if tool == "tcpecho" || TOOLS.contains(&tool.as_str()) => Some(tool.as_str()),
-        _ => {
-            return Err(format!(
-                "the only argument is a tool, one of {}",
-                TOOLS.join(", ")
-            ));
-        }
-    };
-    let context = Context {
-        bins: Bins::build(Profile::Release)?,
-        dir: workspace::scratch()?,
-    };
-    let is_selected = |tool: &str| selected.is_none_or(|name| tool.starts_with(name));
-    println!(
-        "{:<48} {:>12} {:>24} {:>7}  goal",
-        "measurement", "ours", "theirs", "ratio"
-    );
+    let options = Options::parse(args)?;
+    let context = Context::new(&options)?;
+    println!("{}", table::header(context.base.is_some()));
     let mut errors = Vec::new();
-    for tool in TOOLS.into_iter().filter(|tool| is_selected(tool)) {
-        for rows in [rows::size, rows::start_up] {
-            show(rows(&context, tool), &mut errors);
-        }
-    }
+    let mut sections = Vec::new();
     for (tool, rows) in ROWS_OF_TOOLS {
-        if is_selected(tool) {
-            show(rows(&context), &mut errors);
+        if !options.selects(tool) {
+            continue;
         }
+        let mut section = Section::new(tool);
+        let measured = [
+            rows::size(&context, tool),
+            rows::start_up(&context, tool),
+            rows(&context),
+        ];
+        for rows in measured {
+            match rows {
+                Ok(rows) => section.rows.extend(rows),
+                Err(error) => fail(error, &mut errors),
+            }
+        }
+        for row in &section.rows {
+            println!("{}", table::line(row, context.base.is_some()));
+        }
+        if options.report {
+            match growth::plots(&context, tool) {
+                Ok(plots) => section.plots = plots,
+                Err(error) => fail(error, &mut errors),
+            }
+        }
+        sections.push(section);
+    }
+    if options.report {
+        report::write(&context, sections)?;
     }
     if errors.is_empty() {
         Ok(())
@@ -147,37 +125,21 @@ fn run(args: &[String]) -> TaskResult {
     }
 }
 
-fn show(rows: TaskResult<Vec<Row>>, errors: &mut Vec<String>) {
-    match rows {
-        Ok(rows) => rows.iter().for_each(print),
-        Err(error) => {
-            println!("ERROR {error}");
-            errors.push(error);
-        }
-    }
-}
-
-fn print(row: &Row) {
-    let ratio = row
-        .ratio
-        .map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
-    let verdict = match row.ratio {
-        Some(ratio) if !row.goal.is_met(ratio) => "  MISSED",
-        _ => "",
-    };
-    println!(
-        "{:<48} {:>12} {:>24} {:>7}  {}{verdict}",
-        row.label, row.ours, row.theirs, ratio, row.goal
-    );
+fn fail(error: String, errors: &mut Vec<String>) {
+    println!("ERROR {error}");
+    errors.push(error);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Goal;
+    use support::workspace::TOOLS;
+
+    use super::ROWS_OF_TOOLS;
 
     #[test]
-    fn goals_compare_in_the_right_direction() {
-        assert!(Goal::AtMost(1.3).is_met(1.2) && !Goal::AtMost(1.3).is_met(1.4));
-        assert!(Goal::Faster(20.0).is_met(30.0) && !Goal::Faster(20.0).is_met(10.0));
+    fn every_tool_is_measured() {
+        let mut measured = ROWS_OF_TOOLS.map(|(tool, _)| tool);
+        measured.sort_unstable();
+        assert_eq!(measured, TOOLS);
     }
 }

@@ -10,14 +10,20 @@ use support::TaskResult;
 use support::exec::{Background, Exec, which};
 use support::nameservers;
 use support::ports::free_port;
+use support::workspace::Bins;
 use testkit::dns::{DnsServer, Zone};
 use testkit::netns::{self, Lab};
 
-use super::measure::{CommandLine, compare, memory};
-use super::rows::{not_measured, write};
-use super::{Context, Goal, Row};
+use super::Context;
+use super::command::{CommandLine, Peer};
+use super::measure::{compare, in_turn, memory};
+use super::row::{Goal, Other, Row, Samples, Unit};
+use super::rows::{compile, write};
 
 const NAMES: usize = 100_000;
+
+/// The number of names for slower comparisons.
+const SHORT: usize = 20_000;
 
 /// The settings of dnsperf; the best result counts as the limit of the server.
 const SETTINGS: [&[&str]; 3] = [
@@ -30,7 +36,10 @@ const SETTINGS: [&[&str]; 3] = [
 pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
     let mut rows = one_lookup(context)?;
     if which("nsd").is_none() {
-        rows.push(not_measured("resolve: 100,000 names", "nsd not installed"));
+        rows.push(Row::not_measured(
+            "resolve: 100,000 names",
+            "nsd is not installed",
+        ));
         return Ok(rows);
     }
     let files = Files::make(context.dir.path())?;
@@ -44,42 +53,37 @@ pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
 
 fn one_lookup(context: &Context) -> TaskResult<Vec<Row>> {
     let tool = context.bins.tool("resolve");
-    let getent = CommandLine::peer("getent", ["ahosts", "localhost"]);
+    let getent = Peer::system("getent", ["ahosts", "localhost"]);
     let system = CommandLine::new(&tool, ["localhost"]);
     let server = DnsServer::start(Zone::new().a("example.test", "192.0.2.1"));
     let at = server.addr();
     let direct = CommandLine::new(&tool, [&format!("@{at}"), "-t", "A", "example.test"]);
     let port = at.port().to_string();
     let args = ["@127.0.0.1", "-p", &port, "example.test", "A"];
-    let kdig = CommandLine::peer("kdig", args);
-    let dig = CommandLine::peer("dig", ["-r"].iter().chain(&args).copied());
+    let kdig = Peer::system("kdig", args);
+    let dig = Peer::system("dig", ["-r"].iter().chain(&args).copied());
     let label = "resolve: one direct lookup";
+    let localhost = "resolve: localhost, system";
     Ok(vec![
-        compare(
-            "resolve: localhost, system",
-            101,
-            &system,
-            &getent,
-            Goal::Open,
-        )?,
-        compare(label, 101, &direct, &getent, Goal::AtMost(1.3))?,
-        compare(label, 51, &direct, &kdig, Goal::Faster(1.8))?,
-        compare(label, 51, &direct, &dig, Goal::Open)?,
-        memory(label, &direct, 8_000_000)?,
+        compare(context, localhost, 101, (&system, &getent), Goal::Open)?,
+        compare(context, label, 101, (&direct, &getent), Goal::AtMost(1.3))?,
+        compare(context, label, 51, (&direct, &kdig), Goal::Faster(1.8))?,
+        compare(context, label, 51, (&direct, &dig), Goal::Open)?,
+        memory(context, label, &direct, 8_000_000)?,
     ])
 }
 
 /// The zone and the lists of names.
-struct Files {
-    dir: PathBuf,
-    names: PathBuf,
+pub(super) struct Files {
+    pub(super) dir: PathBuf,
+    pub(super) names: PathBuf,
     million: PathBuf,
     short: PathBuf,
     queries: PathBuf,
 }
 
 impl Files {
-    fn make(dir: &Path) -> TaskResult<Self> {
+    pub(super) fn make(dir: &Path) -> TaskResult<Self> {
         let mut zone = "$TTL 300\n@ SOA ns.bench.test. admin.bench.test. 1 7200 900 86400 60\n\
                         @ NS ns.bench.test.\nns A 127.0.0.1\n"
             .to_owned();
@@ -92,7 +96,7 @@ impl Files {
         }
         let short: String = names
             .lines()
-            .take(20_000)
+            .take(SHORT)
             .map(|n| format!("{n}\n"))
             .collect();
         let path = |name: &str| dir.join(name);
@@ -111,7 +115,7 @@ impl Files {
         Ok(files)
     }
 
-    fn serve(&self, port: u16) -> TaskResult<Background> {
+    pub(super) fn serve(&self, port: u16) -> TaskResult<Background> {
         nameservers::nsd(&self.dir, port, &[("bench.test", "bench.zone")])
     }
 }
@@ -119,8 +123,6 @@ impl Files {
 fn long_lists(context: &Context, files: &Files, port: u16) -> TaskResult<Vec<Row>> {
     let tool = context.bins.tool("resolve");
     let server = format!("@127.0.0.1:{port}");
-    let port = port.to_string();
-    let line = |list: &Path| CommandLine::new(&tool, [server.as_str(), "-t", "A", "-"]).stdin(list);
     // The measurements are only valid if every name is answered.
     let names = std::fs::read(&files.names).map_err(|error| error.to_string())?;
     let done = Exec::new(&tool, [server.as_str(), "-t", "A", "-"])
@@ -135,92 +137,115 @@ fn long_lists(context: &Context, files: &Files, port: u16) -> TaskResult<Vec<Row
     if found != NAMES {
         return Err(format!("{found} of {NAMES} names were answered"));
     }
-    let mut rows = vec![ceiling(files, &port, &line(&files.names))?];
-    let dig = CommandLine::peer(
-        "dig",
-        ["-r", "@127.0.0.1", "-p", &port, "+short", "-f"]
-            .map(std::ffi::OsString::from)
-            .into_iter()
-            .chain([files.short.clone().into_os_string()]),
-    );
-    rows.push(compare(
-        "resolve: 20,000 A names beside dig -f",
-        5,
-        &line(&files.short),
-        &dig,
-        Goal::Faster(10.0),
-    )?);
-    rows.push(memory(
-        "resolve: 100,000 A names",
-        &line(&files.names),
-        16_000_000,
-    )?);
-    rows.push(linear(&line(&files.names), &line(&files.million))?);
-    rows.push(memory(
-        "resolve: 1,000,000 A names",
-        &line(&files.million),
-        64_000_000,
-    )?);
-    Ok(rows)
+    let line = |list: &Path| a_records(&context.bins, port, list);
+    let (names, million) = (line(&files.names), line(&files.million));
+    Ok(vec![
+        ceiling(context, files, port)?,
+        compare(
+            context,
+            "resolve: 20,000 A names beside dig -f",
+            5,
+            (&line(&files.short), &dig_file(port, &files.short)),
+            Goal::Faster(10.0),
+        )?,
+        memory(context, "resolve: 100,000 A names", &names, 16_000_000)?,
+        linear(context, files, port)?,
+        memory(context, "resolve: 1,000,000 A names", &million, 64_000_000)?,
+    ])
+}
+
+/// Returns the command line that looks up the addresses of a list of names.
+pub(super) fn a_records(bins: &Bins, port: u16, list: &Path) -> CommandLine {
+    let server = format!("@127.0.0.1:{port}");
+    CommandLine::new(bins.tool("resolve"), [server.as_str(), "-t", "A", "-"]).stdin(list)
+}
+
+/// Returns the command line of dig for the same list.
+pub(super) fn dig_file(port: u16, list: &Path) -> Peer {
+    let (port, list) = (port.to_string(), list.display().to_string());
+    let args = ["-r", "@127.0.0.1", "-p", &port, "+short", "-f", &list];
+    Peer::system("dig", args)
 }
 
 /// Compares the rate of queries with the best one of dnsperf.
-fn ceiling(files: &Files, port: &str, ours: &CommandLine) -> TaskResult<Row> {
-    let label = "resolve: 100,000 A names, queries a second";
-    let mut times: Vec<Duration> = Vec::new();
-    let mut best: f64 = 0.0;
-    let list = files.queries.display().to_string();
-    for settings in SETTINGS {
-        times.push(ours.run_once()?.time);
-        if which("dnsperf").is_none() {
-            continue;
+fn ceiling(context: &Context, files: &Files, port: u16) -> TaskResult<Row> {
+    let rate = |bins: &Bins| {
+        let cost = a_records(bins, port, &files.names).run_once()?;
+        Ok::<_, String>(NAMES as f64 / cost.time.as_secs_f64())
+    };
+    let (port_text, list) = (port.to_string(), files.queries.display().to_string());
+    let args = ["-s", "127.0.0.1", "-p", &port_text, "-d", &list, "-l", "1"];
+    let dnsperf = || {
+        let mut best: f64 = 0.0;
+        for settings in SETTINGS {
+            let text = Exec::new("dnsperf", args.iter().chain(settings)).text()?;
+            let rate = text
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("Queries per second:"))
+                .and_then(|rate| rate.trim().parse::<f64>().ok());
+            best = best.max(rate.ok_or("dnsperf printed no rate")?);
         }
-        let args = ["-s", "127.0.0.1", "-p", port, "-d", &list, "-l", "2"];
-        let text = Exec::new("dnsperf", args.iter().chain(settings)).text()?;
-        let rate = text
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("Queries per second:"))
-            .and_then(|rate| rate.trim().parse::<f64>().ok());
-        best = best.max(rate.ok_or("dnsperf printed no rate")?);
-    }
-    times.sort();
-    let rate = NAMES as f64 / times[times.len() / 2].as_secs_f64();
-    Ok(Row {
-        label: label.to_owned(),
-        ours: format!("{rate:.0}"),
-        theirs: if best > 0.0 {
-            format!("dnsperf {best:.0}")
-        } else {
-            "dnsperf not installed".to_owned()
+        Ok::<_, String>(best)
+    };
+    let dnsperf: &dyn Fn() -> TaskResult<f64> = &dnsperf;
+    let peer = which("dnsperf").map(|_| dnsperf);
+    let turns = in_turn(context, 3, rate, peer)?;
+    let other = match turns.peer(|rate| *rate) {
+        Some(samples) => Other::Peer {
+            name: "dnsperf".to_owned(),
+            samples,
         },
-        ratio: (best > 0.0).then_some(rate / best),
-        goal: Goal::Faster(1.0),
-    })
+        None => Other::Missing("dnsperf is not installed".to_owned()),
+    };
+    let ours = a_records(&context.bins, port, &files.names);
+    let theirs = format!("dnsperf {}", args.join(" "));
+    Ok(turns
+        .row(
+            "resolve: 100,000 A names, queries per second",
+            Unit::PerSecond,
+            |rate| *rate,
+        )
+        .against(other, Goal::Faster(1.0))
+        .command(ours.text(context))
+        .command(context.without_dirs(&theirs)))
 }
 
 /// Compares a million names with ten times a hundred thousand.
-fn linear(short: &CommandLine, long: &CommandLine) -> TaskResult<Row> {
-    let short = short.run_once()?.time.as_secs_f64() * 10.0;
-    let long = long.run_once()?.time.as_secs_f64();
-    Ok(Row {
-        label: "resolve: 1,000,000 A names".to_owned(),
-        ours: format!("{long:.2} s"),
-        theirs: format!("10 x 100,000 {short:.2} s"),
-        ratio: Some(long / short),
-        goal: Goal::AtMost(1.3),
-    })
+fn linear(context: &Context, files: &Files, port: u16) -> TaskResult<Row> {
+    let seconds = |bins: &Bins, list: &Path| {
+        let cost = a_records(bins, port, list).run_once()?;
+        Ok::<_, String>(cost.time.as_secs_f64())
+    };
+    let long = |bins: &Bins| seconds(bins, &files.million);
+    let short = || Ok(seconds(&context.bins, &files.names)? * 10.0);
+    let turns = in_turn(context, 1, long, Some(&short))?;
+    let other = Other::Reference {
+        name: "10 times 100,000 names".to_owned(),
+        samples: turns.peer(|seconds| *seconds).unwrap_or_default(),
+    };
+    let line = a_records(&context.bins, port, &files.million);
+    Ok(turns
+        .row("resolve: 1,000,000 A names", Unit::Seconds, |seconds| {
+            *seconds
+        })
+        .against(other, Goal::AtMost(1.3))
+        .command(line.text(context)))
 }
 
 /// Drops 2 % of the packets in each direction, in a namespace of its own.
 fn lossy(context: &Context, files: &Files) -> TaskResult<Row> {
     let label = "resolve: 100,000 A names, 2 % lost each way";
     if let Err(why) = netns::available() {
-        return Ok(not_measured(label, &why));
+        return Ok(Row::not_measured(label, &why));
     }
     if which("nft").is_none() {
-        return Ok(not_measured(label, "nft not installed"));
+        return Ok(Row::not_measured(label, "nft is not installed"));
     }
-    let tool = context.bins.tool("resolve").display().to_string();
+    let tools: Vec<String> = context
+        .builds()
+        .map(|bins| bins.tool("resolve").display().to_string())
+        .collect();
+    let (tool, each) = (&tools[0], tools.join(" "));
     let (config, names) = (files.dir.join("nsd.conf"), files.names.display());
     let text = std::fs::read_to_string(&config).map_err(|error| error.to_string())?;
     let port = text
@@ -238,12 +263,12 @@ fn lossy(context: &Context, files: &Files) -> TaskResult<Row> {
          nft add chain t c '{{ type filter hook input priority 0; }}'
          nft add rule t c udp dport {port} numgen random mod 100 '<' 2 drop
          nft add rule t c udp sport {port} numgen random mod 100 '<' 2 drop
-         for run in 1 2 3; do
+         for run in 1 2 3; do for tool in {each}; do
              before=$(date +%s%N)
-             {tool} @127.0.0.1:{port} -t A - < {names} > out || exit
+             $tool @127.0.0.1:{port} -t A - < {names} > out || exit
              after=$(date +%s%N)
              echo $((after - before)) $(grep -c '\tA\t10\\.' out)
-         done
+         done; done
          kill $nsd; wait"
     );
     let out = Lab::new().timeout(Duration::from_secs(120)).script(&script);
@@ -253,28 +278,35 @@ fn lossy(context: &Context, files: &Files) -> TaskResult<Row> {
         if found != NAMES.to_string() {
             return Err(format!("{found} of {NAMES} names were answered under loss"));
         }
-        times.push(time.parse::<u64>().map_err(|error| error.to_string())?);
+        let time = time.parse::<f64>().map_err(|error| error.to_string())?;
+        times.push(time / 1e9);
     }
-    times.sort_unstable();
-    let seconds = times.get(times.len() / 2).copied().unwrap_or_default() as f64 / 1e9;
-    Ok(Row {
-        label: label.to_owned(),
-        ours: format!("{seconds:.2} s"),
-        theirs: "limit 2 s".to_owned(),
-        ratio: Some(seconds / 2.0),
-        goal: Goal::AtMost(1.0),
-    })
+    // The builds took turns.
+    let of_build = |build: usize| -> Samples {
+        let skipped = times.iter().skip(build);
+        skipped.step_by(tools.len()).copied().collect()
+    };
+    let base = context.base.as_ref().map(|_| of_build(1));
+    Ok(Row::new(label, Unit::Seconds, of_build(0))
+        .base(base)
+        .against(Other::Limit(2.0), Goal::AtMost(1.0))
+        .command(format!("resolve @127.0.0.1:{port} -t A - < names")))
 }
 
 /// Resolves 20,000 names by getaddrinfo, compared with a minimal thread pool.
 fn by_the_system(context: &Context) -> TaskResult<Row> {
     let label = "resolve: 20,000 names by the system";
     if let Err(why) = netns::available() {
-        return Ok(not_measured(label, &why));
+        return Ok(Row::not_measured(label, &why));
     }
     let dir = context.dir.path();
-    let pool = thread_pool(dir)?;
+    let pool = compile(dir, "threads")?;
     let tool = context.bins.tool("resolve").display().to_string();
+    let base = context.base.as_ref();
+    let base = base.map_or_else(
+        || "true".to_owned(),
+        |bins| bins.tool("resolve").display().to_string(),
+    );
     let (at, pool) = (dir.display(), pool.display());
     // nsd uses port 53, and the namespace has system files of its own.
     let script = format!(
@@ -290,90 +322,34 @@ fn by_the_system(context: &Context) -> TaskResult<Row> {
          for run in 1 2 3; do
              a=$(date +%s%N); {tool} -4 - < {at}/short > ours || exit
              b=$(date +%s%N); {pool} < {at}/short > theirs || exit
-             c=$(date +%s%N)
-             echo $((b - a)) $((c - b)) $(grep -c '\tA\t10\\.' ours)
+             c=$(date +%s%N); {base} -4 - < {at}/short > base || exit
+             d=$(date +%s%N)
+             echo $((b - a)) $((c - b)) $((d - c)) $(grep -c '\tA\t10\\.' ours)
          done
          kill $nsd; wait"
     );
     let out = Lab::new().timeout(Duration::from_secs(120)).script(&script);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut times = [const { Vec::new() }; 3];
     for line in out.code(0).lines() {
-        let numbers: Vec<u64> = line.split(' ').filter_map(|n| n.parse().ok()).collect();
-        let [a, b, 20_000] = numbers[..] else {
-            return Err(format!("not all names were answered: {line}"));
+        let numbers: Vec<f64> = line.split(' ').filter_map(|n| n.parse().ok()).collect();
+        let [ours, pool, base, found] = numbers[..] else {
+            return Err(format!("expected four numbers: {line}"));
         };
-        ours.push(a);
-        theirs.push(b);
+        if found as usize != SHORT {
+            return Err(format!("{found} of {SHORT} names were answered"));
+        }
+        for (times, nanoseconds) in times.iter_mut().zip([ours, pool, base]) {
+            times.push(nanoseconds / 1e9);
+        }
     }
-    ours.sort_unstable();
-    theirs.sort_unstable();
-    let middle =
-        |times: &[u64]| times.get(times.len() / 2).copied().unwrap_or_default() as f64 / 1e9;
-    Ok(Row {
-        label: label.to_owned(),
-        ours: format!("{:.2} s", middle(&ours)),
-        theirs: format!("thread pool {:.2} s", middle(&theirs)),
-        ratio: Some(middle(&ours) / middle(&theirs)),
-        goal: Goal::AtMost(1.2),
-    })
-}
-
-/// Builds a program in which eight threads call getaddrinfo for IPv4, which is the
-/// question of `resolve -4`.
-fn thread_pool(dir: &Path) -> TaskResult<PathBuf> {
-    const SOURCE: &str = r#"
-        use std::ffi::{CString, c_char, c_int};
-        use std::io::{BufRead, Write};
-        use std::sync::Mutex;
-        #[repr(C)]
-        struct Info {
-            flags: c_int, family: c_int, kind: c_int, protocol: c_int, length: u32,
-            address: *const u8, name: *const c_char, next: *mut Info,
-        }
-        unsafe extern "C" {
-            fn getaddrinfo(host: *const c_char, service: *const c_char,
-                hints: *const Info, found: *mut *mut Info) -> c_int;
-            fn freeaddrinfo(found: *mut Info);
-        }
-        fn address(name: &str) -> std::net::Ipv4Addr {
-            let name = CString::new(name).unwrap();
-            unsafe {
-                let mut hints: Info = std::mem::zeroed();
-                (hints.family, hints.kind) = (2, 1);
-                let mut found = std::ptr::null_mut();
-                assert_eq!(getaddrinfo(name.as_ptr(), std::ptr::null(), &hints, &mut found), 0);
-                let bytes = *((*found).address.add(4) as *const [u8; 4]);
-                freeaddrinfo(found);
-                bytes.into()
-            }
-        }
-        fn main() {
-            let lines = Mutex::new(std::io::BufReader::new(std::io::stdin()).lines());
-            let out = Mutex::new(std::io::BufWriter::new(std::io::stdout()));
-            std::thread::scope(|scope| {
-                for _ in 0..8 {
-                    scope.spawn(|| loop {
-                        let next = lines.lock().unwrap().next();
-                        let Some(Ok(name)) = next else { return };
-                        let address = address(&name);
-                        writeln!(out.lock().unwrap(), "{name}\tA\t{address}").unwrap();
-                    });
-                }
-            });
-        }"#;
-    let binary = dir.join("thread-pool");
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let text = binary.display().to_string();
-    let args = [
-        "-O",
-        "--edition",
-        "2024",
-        "--crate-name",
-        "pool",
-        "-",
-        "-o",
-        &text,
-    ];
-    Exec::new(rustc, args).stdin(SOURCE).text()?;
-    Ok(binary)
+    let [ours, pool, base] = times.map(Samples::from_iter);
+    let name = "thread pool".to_owned();
+    let pool = Other::Reference {
+        name,
+        samples: pool,
+    };
+    Ok(Row::new(label, Unit::Seconds, ours)
+        .base(context.base.as_ref().map(|_| base))
+        .against(pool, Goal::AtMost(1.2))
+        .command("resolve -4 - < short"))
 }

@@ -1,14 +1,17 @@
 //! The rows of every tool, size and start-up, and functions for the rows of single
-//! tools.
+//! tools: input files, and the minimal programs of `floor/`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use support::TaskResult;
 use support::exec::Exec;
+use support::workspace::{Bins, root};
 
-use super::measure::{CommandLine, Peer, compare, compare_cpu, memory};
-use super::{Context, Goal, Row};
+use super::Context;
+use super::command::{CommandLine, Peer};
+use super::measure::{compare_cpu, memory};
+use super::row::{Goal, Other, Row, Samples, Unit};
 
 /// Whether a tool contains TLS.
 fn has_tls(tool: &str) -> bool {
@@ -22,70 +25,60 @@ fn size_limit(tool: &str) -> u64 {
 
 /// Compares the size of the stripped release binary with its limit.
 pub(super) fn size(context: &Context, tool: &str) -> TaskResult<Vec<Row>> {
-    let path = context.bins.tool(tool);
-    let meta = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let limit = size_limit(tool);
-    Ok(vec![Row {
-        label: format!("{tool}: size, stripped"),
-        ours: format!("{} kB", meta.len() / 1000),
-        theirs: format!("limit {} kB", limit / 1000),
-        ratio: Some(meta.len() as f64 / limit as f64),
-        goal: Goal::AtMost(1.0),
-    }])
+    let size = |bins: &Bins| {
+        let path = bins.tool(tool);
+        let meta = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok::<_, String>(Samples::from_iter([meta.len() as f64]))
+    };
+    let label = format!("{tool}: size, stripped");
+    let row = Row::new(label, Unit::Bytes, size(&context.bins)?)
+        .base(context.base.as_ref().map(size).transpose()?)
+        .against(Other::Limit(size_limit(tool) as f64), Goal::AtMost(1.0));
+    Ok(vec![row])
 }
 
 /// Compares `--version` with a program that does nothing.
 pub(super) fn start_up(context: &Context, tool: &str) -> TaskResult<Vec<Row>> {
     let ours = CommandLine::new(context.bins.tool(tool), ["--version"]);
-    let empty = Peer::made("empty program", empty_program(context)?);
+    let empty = CommandLine::new(empty_program(context)?, [""; 0]);
+    let empty = Peer::reference("empty program", empty);
     let label = format!("{tool}: start-up (--version)");
-    let cpu = format!("{label}, processor time");
-    Ok(vec![
-        compare(&label, 301, &ours, &empty, Goal::AtMost(1.3))?,
-        compare_cpu(cpu, 101, &ours, &empty, Goal::Open)?,
-        // Most of it are the used pages of the binary and libc.
-        memory(
-            &label,
-            &ours,
-            if has_tls(tool) { 7_000_000 } else { 5_000_000 },
-        )?,
-    ])
+    let goals = [Goal::AtMost(1.3), Goal::Open];
+    let mut rows = compare_cpu(context, &label, 301, (&ours, &empty), goals)?.to_vec();
+    // Most of it are the used pages of the binary and libc.
+    let limit = if has_tls(tool) { 7_000_000 } else { 5_000_000 };
+    rows.push(memory(context, &label, &ours, limit)?);
+    Ok(rows)
 }
 
 /// Compiles `fn main() {}`, unless it is already compiled.
 fn empty_program(context: &Context) -> TaskResult<PathBuf> {
-    let binary = context.dir.path().join("empty");
-    if !binary.exists() {
-        let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-        let args = [
-            "-O",
-            "-C",
-            "strip=symbols",
-            "--crate-name",
-            "empty",
-            "-",
-            "-o",
-        ];
-        let binary = binary.display().to_string();
-        Exec::new(rustc, args.into_iter().chain([binary.as_str()]))
-            .stdin("fn main() {}\n")
-            .text()?;
-    }
-    Ok(binary)
+    let source = context.dir.path().join("empty.rs");
+    write(&source, "fn main() {}\n")?;
+    compile_file(&source, &context.dir.path().join("empty"))
 }
 
-/// Returns a row for a measurement that is not possible here, with the reason.
-pub(super) fn not_measured(label: &str, reason: &str) -> Row {
-    Row {
-        label: label.to_owned(),
-        ours: "-".to_owned(),
-        theirs: reason.to_owned(),
-        ratio: None,
-        goal: Goal::Open,
+/// Compiles a program of `floor/` and returns its path below `dir`.
+pub(super) fn compile(dir: &Path, name: &str) -> TaskResult<PathBuf> {
+    let sources = root().join("xtask/bench/src/floor");
+    compile_file(
+        &sources.join(format!("{name}.rs")),
+        &dir.join(format!("floor-{name}")),
+    )
+}
+
+/// Compiles a file with rustc, unless the binary exists.
+fn compile_file(source: &Path, binary: &Path) -> TaskResult<PathBuf> {
+    if !binary.exists() {
+        let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+        let (from, to) = (source.display().to_string(), binary.display().to_string());
+        let options = ["--edition=2024", "-O", "-C", "strip=symbols"];
+        Exec::new(rustc, options.into_iter().chain([&*from, "-o", &*to])).text()?;
     }
+    Ok(binary.to_path_buf())
 }
 
 /// Writes a file with the input of a measurement.
-pub(super) fn write(path: &std::path::Path, text: &str) -> TaskResult {
+pub(super) fn write(path: &Path, text: &str) -> TaskResult {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }

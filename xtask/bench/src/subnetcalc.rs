@@ -9,9 +9,11 @@ use std::path::Path;
 use support::TaskResult;
 use support::random::Random;
 
-use super::measure::{CommandLine, compare, memory};
+use super::Context;
+use super::command::{CommandLine, Peer};
+use super::measure::{compare, memory};
+use super::row::{Goal, Row};
 use super::rows::write;
-use super::{Context, Goal, Row};
 
 /// Runs all benchmarks of subnetcalc.
 pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
@@ -20,9 +22,15 @@ pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
     rows.extend(lookups(context)?);
     rows.extend(logs(context)?);
     let info = CommandLine::new(context.bins.tool("subnetcalc"), ["192.168.1.0/24"]);
-    let ipcalc = CommandLine::peer("ipcalc-ng", ["192.168.1.0/24"]);
+    let ipcalc = Peer::system("ipcalc-ng", ["192.168.1.0/24"]);
     let label = "subnetcalc: one info";
-    rows.push(compare(label, 301, &info, &ipcalc, Goal::AtMost(1.25))?);
+    rows.push(compare(
+        context,
+        label,
+        301,
+        (&info, &ipcalc),
+        Goal::AtMost(1.25),
+    )?);
     Ok(rows)
 }
 
@@ -39,29 +47,30 @@ fn lists(context: &Context) -> TaskResult<Vec<Row>> {
     // Copying the same text from a file shows the speed of the pipe.
     CommandLine::new("sh", shell(format!("{} > {}", into(&tool), text.display()))).run_once()?;
     let piped = CommandLine::new("sh", shell(format!("{} | wc -l", into(&tool))));
-    let cat = CommandLine::peer("sh", shell(format!("cat {} | wc -l", text.display())));
-    let iprange = CommandLine::peer("iprange", ["-1"]).stdin(&ten);
-    let prips = CommandLine::peer("prips", ["10.0.0.0/8"]);
-    let v4 = CommandLine::peer("sh", shell(into(&tool)));
+    let cat = CommandLine::new("sh", shell(format!("cat {} | wc -l", text.display())));
+    let cat = Peer::reference("cat of the same text", cat);
+    let iprange = Peer::system("iprange", ["-1"]).stdin(&ten);
+    let prips = Peer::system("prips", ["10.0.0.0/8"]);
+    let v4 = Peer::reference("IPv4 /8", all.clone());
     let label = "subnetcalc: hosts --all 10.0.0.0/8";
     let rows = vec![
-        compare(label, 5, &all, &iprange, Goal::Faster(20.0))?,
-        compare(label, 5, &all, &prips, Goal::Faster(40.0))?,
+        compare(context, label, 5, (&all, &iprange), Goal::Faster(20.0))?,
+        compare(context, label, 5, (&all, &prips), Goal::Faster(40.0))?,
         compare(
-            format!("{label} | wc -l (cat)"),
+            context,
+            &format!("{label} | wc -l"),
             9,
-            &piped,
-            &cat,
+            (&piped, &cat),
             Goal::AtMost(1.2),
         )?,
         compare(
-            "subnetcalc: hosts of a v6 /104 (v4 /8)",
+            context,
+            "subnetcalc: hosts of an IPv6 /104",
             5,
-            &six,
-            &v4,
+            (&six, &v4),
             Goal::AtMost(2.0),
         )?,
-        memory(label, &all, 8_000_000)?,
+        memory(context, label, &all, 8_000_000)?,
     ];
     std::fs::remove_file(&text).map_err(|error| format!("{}: {error}", text.display()))?;
     Ok(rows)
@@ -77,21 +86,27 @@ fn sets(context: &Context) -> TaskResult<Vec<Row>> {
     write(&v4, &scattered(7, 1_000_000, 18))?;
     write(&v6, &scattered6(7, 1_000_000))?;
     let aggregate = |file: &Path| CommandLine::new(&tool, ["aggregate", "-"]).stdin(file);
-    let optimize = CommandLine::peer("iprange", ["--optimize"]).stdin(&v4);
-    let same_v4 =
-        CommandLine::peer("sh", ["-c", &format!("{} aggregate -", tool.display())]).stdin(&v4);
+    let optimize = Peer::system("iprange", ["--optimize"]).stdin(&v4);
+    let same_v4 = Peer::reference("IPv4", aggregate(&v4));
     let label = "subnetcalc: aggregate of 1,000,000 networks";
+    let of_ipv6 = "subnetcalc: aggregate of 1,000,000 IPv6 networks";
     Ok(vec![
-        compare(label, 7, &aggregate(&v4), &optimize, Goal::Faster(3.5))?,
         compare(
-            "subnetcalc: the same of IPv6 (IPv4)",
+            context,
+            label,
             7,
-            &aggregate(&v6),
-            &same_v4,
+            (&aggregate(&v4), &optimize),
+            Goal::Faster(3.5),
+        )?,
+        compare(
+            context,
+            of_ipv6,
+            7,
+            (&aggregate(&v6), &same_v4),
             Goal::AtMost(2.5),
         )?,
-        memory(label, &aggregate(&v4), 48_000_000)?,
-        memory("subnetcalc: the same of IPv6", &aggregate(&v6), 48_000_000)?,
+        memory(context, label, &aggregate(&v4), 48_000_000)?,
+        memory(context, of_ipv6, &aggregate(&v6), 48_000_000)?,
     ])
 }
 
@@ -123,11 +138,16 @@ fn lookups(context: &Context) -> TaskResult<Vec<Row>> {
         "-",
     ];
     let one_core = CommandLine::new("taskset", args).stdin(&addresses);
-    let pace = CommandLine::peer("sleep", ["0.333"]);
+    let pace = Peer::reference("sleep", CommandLine::new("sleep", ["0.333"]));
     let label = "subnetcalc: match of 5,000,000, one core (15 M/s)";
     Ok(vec![
-        compare(label, 5, &one_core, &pace, Goal::AtMost(1.0))?,
-        memory("subnetcalc: match of 5,000,000", &one_core, 64_000_000)?,
+        compare(context, label, 5, (&one_core, &pace), Goal::AtMost(1.0))?,
+        memory(
+            context,
+            "subnetcalc: match of 5,000,000",
+            &one_core,
+            64_000_000,
+        )?,
     ])
 }
 
@@ -147,26 +167,26 @@ fn logs(context: &Context) -> TaskResult<Vec<Row>> {
         CommandLine::new(&tool, words.into_iter().filter(|word| !word.is_empty()))
     };
     let nets = nets.display().to_string();
-    let anywhere = CommandLine::peer("grepcidr", ["-f", &nets, &file]);
-    let anchored = CommandLine::peer("grepcidr", ["-x", "-f", &nets, &file]);
+    let anywhere = Peer::system("grepcidr", ["-f", &nets, &file]);
+    let anchored = Peer::system("grepcidr", ["-x", "-f", &nets, &file]);
     let label = "subnetcalc: grep of 5,000,000 lines";
     let rows = vec![
-        compare(label, 3, &grep(""), &anywhere, Goal::Faster(6.0))?,
+        compare(context, label, 3, (&grep(""), &anywhere), Goal::Faster(6.0))?,
         compare(
-            format!("{label} -x"),
+            context,
+            &format!("{label} -x"),
             3,
-            &grep("-x"),
-            &anchored,
+            (&grep("-x"), &anchored),
             Goal::Faster(10.0),
         )?,
-        memory(label, &grep(""), 64_000_000)?,
+        memory(context, label, &grep(""), 64_000_000)?,
     ];
     std::fs::remove_file(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     Ok(rows)
 }
 
 /// Returns random IPv4 networks with prefix lengths from `shortest` to 32.
-fn scattered(seed: u64, count: usize, shortest: u32) -> String {
+pub(super) fn scattered(seed: u64, count: usize, shortest: u32) -> String {
     let mut random = Random::new(seed);
     let mut text = String::new();
     for _ in 0..count {

@@ -5,9 +5,11 @@ mod runner;
 
 use support::TaskResult;
 
-use self::runner::{Figure, Runner, Server};
-use super::rows::not_measured;
-use super::{Context, Goal, Row};
+use super::Context;
+use super::measure::Turns;
+use super::row::{Goal, Other, Row, Samples, Unit};
+
+pub(super) use runner::{Measurement, Runner, Server};
 
 /// The acceptable memory of an idle connection, in bytes.
 const IDLE_LIMIT: f64 = 0.3 * 1024.0;
@@ -17,7 +19,7 @@ pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
     let mut rows = Vec::new();
     let runner = Runner::new(context)?;
     if !runner.is_pinned() {
-        rows.push(not_measured(
+        rows.push(Row::not_measured(
             "tcpecho-server: pinned",
             "only one processor, or no taskset",
         ));
@@ -37,26 +39,23 @@ fn messages(runner: &Runner<'_>) -> TaskResult<Vec<Row>> {
         ("1,000 connections", "1000", "1", 1.10, Some(1.3)),
         ("50 connections, 16 in flight", "50", "16", 1.15, None),
     ] {
-        let compared = runner.compare(&["rr", count, "300", "64", depth], Server::Floor)?;
-        let floor_row = |figure: &str, values, unit, goal| {
-            let label = format!("tcpecho-server: {load}, {figure}");
-            row(label, values, unit, Server::Floor, goal)
+        let words = ["rr", count, "300", "64", depth];
+        let turns = runner.compare(&words, Server::Floor)?;
+        let compared = Compared {
+            turns: &turns,
+            peer: Server::Floor,
+            load: &words,
         };
-        rows.push(floor_row(
-            "CPU per message",
-            compared.cpu_us,
-            "us",
-            Goal::AtMost(cpu),
-        ));
+        let label = |figure: &str| format!("tcpecho-server: {load}, {figure}");
+        let cpu_label = label("CPU per message");
+        let goal = Goal::AtMost(cpu);
+        rows.push(compared.row(cpu_label, Unit::Seconds, goal, Measurement::cpu));
         if let Some(limit) = p99 {
-            rows.push(floor_row("p99", compared.p99_us, "us", Goal::AtMost(limit)));
+            let goal = Goal::AtMost(limit);
+            rows.push(compared.row(label("p99"), Unit::Seconds, goal, |m| m.p99));
         }
-        rows.push(floor_row(
-            "messages per second",
-            compared.rate,
-            "/s",
-            Goal::Open,
-        ));
+        let rate = label("messages per second");
+        rows.push(compared.row(rate, Unit::PerSecond, Goal::Open, Measurement::rate));
     }
     for (peer, goal) in [
         (Server::Socat, Goal::AtLeast(2.5)),
@@ -90,40 +89,41 @@ fn bulk(runner: &Runner<'_>) -> TaskResult<Vec<Row>> {
     [("1", "1 connection"), ("4", "4 connections")]
         .into_iter()
         .map(|(count, connections)| {
-            let compared = runner.compare(&["bulk", count, "1024"], Server::Floor)?;
-            let mut rate = compared.rate;
-            rate.ours /= 1e6;
-            rate.theirs /= 1e6;
+            let load = ["bulk", count, "1024"];
+            let turns = runner.compare(&load, Server::Floor)?;
+            let compared = Compared {
+                turns: &turns,
+                peer: Server::Floor,
+                load: &load,
+            };
             let label = format!("tcpecho-server: bulk 1 GiB, {connections}");
             let goal = Goal::AtLeast(0.85);
-            Ok(row(label, rate, "MB/s", Server::Floor, goal))
+            Ok(compared.row(label, Unit::BytesPerSecond, goal, Measurement::rate))
         })
         .collect()
 }
 
 /// Measures the memory and processor time of idle connections.
 fn idle(runner: &Runner<'_>) -> TaskResult<Vec<Row>> {
-    let (bytes, cpu) = runner.idle(10_000)?;
-    let limit = |label: &str, ours: String, theirs: &str, ratio: f64| Row {
-        label: format!("tcpecho-server: 10,000 idle, {label}"),
-        ours,
-        theirs: theirs.to_owned(),
-        ratio: Some(ratio),
-        goal: Goal::AtMost(1.0),
+    let (mut bytes, mut seconds) = (Vec::new(), Vec::new());
+    for bins in runner.builds() {
+        let (memory, cpu) = runner.idle(10_000, bins)?;
+        bytes.push(Samples::from_iter([memory]));
+        seconds.push(Samples::from_iter([cpu]));
+    }
+    let row = |figure: &str, unit, samples: Vec<Samples>, limit: f64| {
+        let mut builds = samples.into_iter();
+        let ours = builds.next().unwrap_or_default();
+        let label = format!("tcpecho-server: 10,000 idle, {figure}");
+        Row::new(label, unit, ours)
+            .base(builds.next())
+            .against(Other::Limit(limit), Goal::AtMost(1.0))
+            .command(Server::Ours.command_line())
+            .command("load idle 10000")
     };
     Ok(vec![
-        limit(
-            "memory per connection",
-            format!("{:.2} KiB", bytes / 1024.0),
-            "limit 0.3 KiB",
-            bytes / IDLE_LIMIT,
-        ),
-        limit(
-            "CPU per second",
-            format!("{:.1} ms", cpu * 1e3),
-            "limit 1 ms",
-            cpu * 1e3,
-        ),
+        row("memory per connection", Unit::Bytes, bytes, IDLE_LIMIT),
+        row("CPU per second", Unit::Seconds, seconds, 1e-3),
     ])
 }
 
@@ -136,27 +136,39 @@ fn against(
     goal: Goal,
 ) -> TaskResult<Row> {
     if !peer.is_installed() {
-        let why = format!("{} not installed", peer.name());
-        return Ok(not_measured(label, &why));
+        let why = format!("{} is not installed", peer.name());
+        return Ok(Row::not_measured(label, &why));
     }
-    let compared = runner.compare(load, peer)?;
-    Ok(row(label.to_owned(), compared.rate, "/s", peer, goal))
+    let turns = runner.compare(load, peer)?;
+    let compared = Compared {
+        turns: &turns,
+        peer,
+        load,
+    };
+    Ok(compared.row(label.to_owned(), Unit::PerSecond, goal, Measurement::rate))
 }
 
-/// Makes a row of a compared figure.
-fn row(label: String, values: Figure, unit: &str, peer: Server, goal: Goal) -> Row {
-    let show = |value: f64| {
-        if value < 1000.0 {
-            format!("{value:.2} {unit}")
-        } else {
-            format!("{value:.0} {unit}")
-        }
-    };
-    Row {
-        label,
-        ours: show(values.ours),
-        theirs: format!("{} {}", peer.name(), show(values.theirs)),
-        ratio: Some(values.ratio),
-        goal,
+/// The measurements of two servers under one load.
+struct Compared<'a> {
+    turns: &'a Turns<Measurement>,
+    peer: Server,
+    load: &'a [&'a str],
+}
+
+impl Compared<'_> {
+    /// Makes a row of one figure.
+    fn row(&self, label: String, unit: Unit, goal: Goal, value: fn(&Measurement) -> f64) -> Row {
+        let name = self.peer.name().to_owned();
+        let samples = self.turns.peer(value).unwrap_or_default();
+        let other = match self.peer {
+            Server::Floor | Server::OursLogging => Other::Reference { name, samples },
+            _ => Other::Peer { name, samples },
+        };
+        self.turns
+            .row(label, unit, value)
+            .against(other, goal)
+            .command(Server::Ours.command_line())
+            .command(self.peer.command_line())
+            .command(format!("load {}", self.load.join(" ")))
     }
 }

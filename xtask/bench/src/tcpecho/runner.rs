@@ -2,26 +2,28 @@
 //! load generator on another one. Measures rates, latencies and the processor
 //! time per message.
 //!
-//! The floor, a minimal server, and the load generator are `bench/floor/*.rs`,
-//! which this module compiles.
+//! The floor, a minimal server, and the load generator are `floor/*.rs`.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use support::TaskResult;
 use support::exec::{Background, Exec, which};
-use support::workspace::root;
+use support::ports::free_port;
+use support::workspace::Bins;
 
-use super::super::Context;
-use super::super::pin::Pin;
+use crate::Context;
+use crate::measure::{Turns, in_turn};
+use crate::pin::Pin;
+use crate::rows::compile;
 
 /// The number of pairs of runs, of which the median is taken.
 const ROUNDS: usize = 9;
 
 /// A server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Server {
+pub(crate) enum Server {
     /// Our server without its log (`tcpecho-server -q`).
     Ours,
     /// Our server with its log, which goes to a pipe that is read.
@@ -34,7 +36,7 @@ pub(super) enum Server {
 }
 
 impl Server {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "tcpecho-server",
             Self::OursLogging => "with its log",
@@ -42,6 +44,18 @@ impl Server {
             Self::Socat => "socat",
             Self::Ncat => "ncat",
             Self::Xinetd => "xinetd",
+        }
+    }
+
+    /// Returns the command line for the report.
+    pub(crate) fn command_line(self) -> &'static str {
+        match self {
+            Self::Ours => "tcpecho-server -q 127.0.0.1:PORT",
+            Self::OursLogging => "tcpecho-server 127.0.0.1:PORT",
+            Self::Floor => "floor",
+            Self::Socat => "socat TCP-LISTEN:PORT,bind=127.0.0.1,reuseaddr,fork,backlog=4096 PIPE",
+            Self::Ncat => "ncat -l -k -m 2000 127.0.0.1 PORT -e /bin/cat",
+            Self::Xinetd => "xinetd -dontfork -f xinetd.conf",
         }
     }
 
@@ -53,76 +67,37 @@ impl Server {
     }
 
     /// Returns whether the server can be started on this system.
-    pub(super) fn is_installed(self) -> bool {
+    pub(crate) fn is_installed(self) -> bool {
         self.program().is_none_or(|name| which(name).is_some())
     }
 }
 
 /// The measurements of one run.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Measurement {
+pub(crate) struct Measurement {
     /// The number of messages, connections or bytes.
-    pub(super) items: f64,
-    pub(super) seconds: f64,
-    pub(super) p99_us: f64,
-    /// The processor time of the server.
-    pub(super) cpu_seconds: f64,
+    pub(crate) items: f64,
+    pub(crate) seconds: f64,
+    /// The 99th percentile of the latency in seconds.
+    pub(crate) p99: f64,
+    /// The processor time of the server in seconds.
+    pub(crate) cpu_seconds: f64,
 }
 
 impl Measurement {
-    pub(super) fn rate(self) -> f64 {
+    /// Returns the items per second.
+    pub(crate) fn rate(&self) -> f64 {
         self.items / self.seconds
     }
 
-    pub(super) fn cpu_us(self) -> f64 {
-        self.cpu_seconds * 1e6 / self.items
+    /// Returns the processor time per item in seconds.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.cpu_seconds / self.items
     }
-}
-
-/// A figure of both servers, each a median, and the median of the ratios of all
-/// pairs. The ratio is valid even if the machine becomes busy in between.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Figure {
-    pub(super) ours: f64,
-    pub(super) theirs: f64,
-    pub(super) ratio: f64,
-}
-
-/// The figures of two servers under the same load.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Compared {
-    pub(super) rate: Figure,
-    pub(super) cpu_us: Figure,
-    pub(super) p99_us: Figure,
-}
-
-impl Compared {
-    fn from_pairs(pairs: &[(Measurement, Measurement)]) -> Self {
-        let figure = |value: fn(Measurement) -> f64| Figure {
-            ours: median(pairs.iter().map(|(ours, _)| value(*ours))),
-            theirs: median(pairs.iter().map(|(_, theirs)| value(*theirs))),
-            ratio: median(
-                pairs
-                    .iter()
-                    .map(|(ours, theirs)| value(*ours) / value(*theirs)),
-            ),
-        };
-        Self {
-            rate: figure(Measurement::rate),
-            cpu_us: figure(Measurement::cpu_us),
-            p99_us: figure(|score| score.p99_us),
-        }
-    }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// The programs and the assignment of processors.
-pub(super) struct Runner<'a> {
+pub(crate) struct Runner<'a> {
     context: &'a Context,
     floor: PathBuf,
     load: PathBuf,
@@ -131,31 +106,30 @@ pub(super) struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     /// Compiles the floor and the load generator.
-    pub(super) fn new(context: &'a Context) -> TaskResult<Self> {
+    pub(crate) fn new(context: &'a Context) -> TaskResult<Self> {
         Ok(Self {
-            floor: compile(context, "server")?,
-            load: compile(context, "load")?,
+            floor: compile(context.dir.path(), "server")?,
+            load: compile(context.dir.path(), "load")?,
             pin: Pin::find(),
             context,
         })
     }
 
-    /// Runs our server and another one alternately, so that other load on the
-    /// machine affects both.
-    pub(super) fn compare(&self, load: &[&str], theirs: Server) -> TaskResult<Compared> {
-        let mut pairs = Vec::new();
-        for _ in 0..ROUNDS {
-            pairs.push((
-                self.measure(load, Server::Ours)?,
-                self.measure(load, theirs)?,
-            ));
-        }
-        Ok(Compared::from_pairs(&pairs))
+    /// Runs our server and another one alternately.
+    pub(crate) fn compare(&self, load: &[&str], theirs: Server) -> TaskResult<Turns<Measurement>> {
+        let ours = |bins: &Bins| self.measure(load, Server::Ours, bins);
+        let theirs = || self.measure(load, theirs, &self.context.bins);
+        in_turn(self.context, ROUNDS, ours, Some(&theirs))
     }
 
     /// Runs one server under a load.
-    pub(super) fn measure(&self, load: &[&str], server: Server) -> TaskResult<Measurement> {
-        let (running, addr) = self.start(server)?;
+    pub(crate) fn measure(
+        &self,
+        load: &[&str],
+        server: Server,
+        bins: &Bins,
+    ) -> TaskResult<Measurement> {
+        let (running, addr) = self.start(server, bins)?;
         let before = cpu_seconds(running.pid())?;
         let output = self.generator(load, &addr).text()?;
         let cpu = cpu_seconds(running.pid())? - before;
@@ -170,7 +144,7 @@ impl<'a> Runner<'a> {
         Ok(Measurement {
             items: number(0),
             seconds: number(1),
-            p99_us: number(3),
+            p99: number(3) / 1e6,
             cpu_seconds: cpu,
         })
     }
@@ -178,8 +152,8 @@ impl<'a> Runner<'a> {
     /// Measures the memory that our server needs for each of `count` idle
     /// connections, in bytes, and the processor time that it needs per second, in
     /// seconds.
-    pub(super) fn idle(&self, count: usize) -> TaskResult<(f64, f64)> {
-        let (running, addr) = self.start(Server::Ours)?;
+    pub(crate) fn idle(&self, count: usize, bins: &Bins) -> TaskResult<(f64, f64)> {
+        let (running, addr) = self.start(Server::Ours, bins)?;
         let before = anonymous_bytes(running.pid())?;
         let count_text = count.to_string();
         let args = ["idle", &addr, &count_text].map(str::to_owned);
@@ -197,17 +171,17 @@ impl<'a> Runner<'a> {
 
     /// Starts a server, which runs until the returned value is dropped, and
     /// returns its address.
-    pub(super) fn start(&self, server: Server) -> TaskResult<(Background, String)> {
+    pub(crate) fn start(&self, server: Server, bins: &Bins) -> TaskResult<(Background, String)> {
         let dir = self.context.dir.path();
         let port = free_port()?;
         let addr = format!("127.0.0.1:{port}");
         let (program, args) = match server {
             Server::Floor => (self.floor.clone(), Vec::new()),
             Server::Ours => (
-                self.context.bins.tool("tcpecho-server"),
+                bins.tool("tcpecho-server"),
                 vec!["-q".to_owned(), addr.clone()],
             ),
-            Server::OursLogging => (self.context.bins.tool("tcpecho-server"), vec![addr.clone()]),
+            Server::OursLogging => (bins.tool("tcpecho-server"), vec![addr.clone()]),
             Server::Socat => {
                 let listen =
                     format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=4096");
@@ -254,36 +228,15 @@ impl<'a> Runner<'a> {
         Exec::new(program, args)
     }
 
+    /// Returns our tools and, if they are measured, those of the other build.
+    pub(crate) fn builds(&self) -> impl Iterator<Item = &Bins> {
+        self.context.builds()
+    }
+
     /// Returns whether each side has a processor of its own.
-    pub(super) fn is_pinned(&self) -> bool {
+    pub(crate) fn is_pinned(&self) -> bool {
         self.pin.is_pinned()
     }
-}
-
-/// Compiles one of `bench/floor/*.rs` with rustc.
-fn compile(context: &Context, name: &str) -> TaskResult<PathBuf> {
-    let source = root().join(format!("xtask/bench/src/floor/{name}.rs"));
-    let binary = context.dir.path().join(format!("floor-{name}"));
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let (source, goal) = (source.display().to_string(), binary.display().to_string());
-    let args = [
-        "--edition=2024",
-        "-O",
-        "-C",
-        "strip=symbols",
-        &source,
-        "-o",
-        &goal,
-    ];
-    Exec::new(rustc, args).text()?;
-    Ok(binary)
-}
-
-fn free_port() -> TaskResult<u16> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|addr| addr.port())
-        .map_err(|error| format!("no free port: {error}"))
 }
 
 /// Returns the processor time of all threads of a process, in seconds.
@@ -312,29 +265,4 @@ fn anonymous_bytes(pid: u32) -> TaskResult<u64> {
         .and_then(|kib| kib.parse::<u64>().ok())
         .map(|kib| kib * 1024)
         .ok_or_else(|| format!("{file}: RssAnon is missing"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Compared, Measurement};
-
-    #[test]
-    fn the_ratio_is_the_median_of_all_pairs() {
-        let score = |items: f64, cpu: f64| Measurement {
-            items,
-            seconds: 1.0,
-            p99_us: 1e6 / items,
-            cpu_seconds: cpu * items / 1e6,
-        };
-        // The machine becomes half as fast, and so do both servers.
-        let compared = Compared::from_pairs(&[
-            (score(100.0, 5.0), score(200.0, 5.0)),
-            (score(50.0, 10.0), score(100.0, 10.0)),
-            (score(60.0, 12.0), score(100.0, 10.0)),
-        ]);
-        assert!((compared.rate.ratio - 0.5).abs() < 1e-9);
-        assert!((compared.cpu_us.ratio - 1.0).abs() < 1e-9);
-        assert!((compared.rate.ours - 60.0).abs() < 1e-9);
-        assert!((compared.p99_us.theirs - 1e4).abs() < 1e-6);
-    }
 }
