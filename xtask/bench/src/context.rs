@@ -79,26 +79,44 @@ impl Context {
         std::iter::once(&self.bins).chain(&self.base)
     }
 
-    /// Removes the directories of this machine from a command line.
+    /// Removes the directories and ports of this run from a command line.
     pub(crate) fn without_dirs(&self, text: &str) -> String {
-        let own = [self.bins.dir(), self.dir.path()].map(|dir| format!("{}/", dir.display()));
-        let system = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"].map(str::to_owned);
-        let is_word_start = |before: &str| before.is_empty() || before.ends_with([' ', '\'', '@']);
-        own.iter()
-            .chain(&system)
-            .fold(text.to_owned(), |text, dir| {
-                let mut rest = text.as_str();
-                let mut shown = String::new();
-                while let Some(at) = rest.find(dir.as_str()) {
-                    shown.push_str(&rest[..at]);
-                    if system.contains(dir) && !is_word_start(&shown) {
-                        shown.push_str(dir);
-                    }
-                    rest = &rest[at + dir.len()..];
-                }
-                shown + rest
-            })
+        let own = [self.bins.dir(), self.dir.path()];
+        let text = own.iter().fold(text.to_owned(), |text, dir| {
+            text.replace(&format!("{}/", dir.display()), "")
+        });
+        let words = text.split(' ').scan(false, |is_port, word| {
+            let shown = if *is_port {
+                "PORT".to_owned()
+            } else {
+                without_port(without_system_dir(word))
+            };
+            *is_port = word == "-p";
+            Some(shown)
+        });
+        words.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Removes a directory of system programs or of temporary files from a word.
+fn without_system_dir(word: &str) -> &str {
+    let temporary = format!("{}/", std::env::temp_dir().display());
+    let system = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/", &temporary];
+    match word.rsplit_once('/') {
+        Some((_, name)) if system.iter().any(|dir| word.starts_with(dir)) => name,
+        _ => word,
+    }
+}
+
+/// Replaces the number of a port of loopback, which was free by chance.
+fn without_port(word: &str) -> String {
+    for host in ["127.0.0.1:", "localhost:"] {
+        if let Some((before, rest)) = word.split_once(host) {
+            let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            return format!("{before}{host}PORT{after}");
+        }
+    }
+    word.to_owned()
 }
 
 /// Returns the tools of a directory, which must have all six.
@@ -152,17 +170,32 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_removed_from_command_lines() {
+    fn directories_and_ports_are_removed_from_command_lines() {
         let context = Context {
             bins: Bins::in_dir(PathBuf::from("/some/release")),
             base: None,
             dir: tempfile::tempdir().unwrap(),
         };
-        let dir = context.dir.path().display();
-        let text = format!("/some/release/ping @{dir}/list /usr/bin/cat /opt/bin/x < {dir}/in");
-        assert_eq!(
-            context.without_dirs(&text),
-            "ping @list cat /opt/bin/x < in"
-        );
+        let (dir, temporary) = (context.dir.path().display(), std::env::temp_dir());
+        let temporary = temporary.join("x/ca.pem");
+        for (text, expected) in [
+            (format!("/some/release/ping -q < {dir}/in"), "ping -q < in"),
+            (format!("/usr/bin/fping @{dir}/list"), "fping @list"),
+            ("/opt/bin/x 10.0.0.0/8".to_owned(), "/opt/bin/x 10.0.0.0/8"),
+            (
+                format!("curl --cacert {}", temporary.display()),
+                "curl --cacert ca.pem",
+            ),
+            (
+                "dig -p 3456 x @127.0.0.1:53".to_owned(),
+                "dig -p PORT x @127.0.0.1:PORT",
+            ),
+            (
+                "curl http://localhost:3456/1g".to_owned(),
+                "curl http://localhost:PORT/1g",
+            ),
+        ] {
+            assert_eq!(context.without_dirs(&text), expected);
+        }
     }
 }

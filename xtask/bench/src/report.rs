@@ -34,8 +34,8 @@ impl Section {
         }
     }
 
-    /// Returns the programs that are named with a version: the peers, and the servers that
-    /// both sides use.
+    /// Returns the programs that are named with a version: the peers, and the
+    /// servers that both sides use.
     fn programs(&self) -> BTreeSet<&str> {
         let server = match self.tool {
             "httpget" => Some("nginx"),
@@ -130,7 +130,8 @@ fn render(section: &Section, facts: &Facts, versions: &[String], with_base: bool
         "\n| measurement | ours | compared with | ratio |{} goal | result |\n",
         base("new/base")
     );
-    text += &format!("|---|---|---|---:|{} ---|---|\n", base("---:"));
+    let base_column = if with_base { "---:|" } else { "" };
+    text += &format!("|---|---|---|---:|{base_column}---|---|\n");
     let is_measured = |row: &&Row| !row.ours.is_empty();
     for row in section.rows.iter().filter(is_measured) {
         let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |r| format!("{r:.2}"));
@@ -163,19 +164,19 @@ fn render(section: &Section, facts: &Facts, versions: &[String], with_base: bool
     text + &command_lines(section)
 }
 
-/// Returns the command lines of all rows, without repetitions.
+/// Returns the command lines of all rows, except rows with the same ones as others.
 fn command_lines(section: &Section) -> String {
     let mut text = String::new();
-    let mut shown: BTreeSet<&[String]> = BTreeSet::new();
-    for row in section.rows.iter().filter(|row| !row.commands.is_empty()) {
-        if shown.insert(&row.commands) {
-            let separator = if text.is_empty() { "" } else { "\n" };
-            text += &format!("{separator}# {}\n", name(section.tool, row));
-            text += &row
-                .commands
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect::<String>();
+    let mut shown = BTreeSet::new();
+    for row in &section.rows {
+        if row.commands.iter().all(|line| shown.contains(line)) {
+            continue;
+        }
+        shown.extend(&row.commands);
+        let separator = if text.is_empty() { "" } else { "\n" };
+        text += &format!("{separator}# {}\n", name(section.tool, row));
+        for line in &row.commands {
+            text += &format!("{line}\n");
         }
     }
     if text.is_empty() {

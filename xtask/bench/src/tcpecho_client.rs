@@ -57,6 +57,8 @@ impl<'a> Loads<'a> {
         let pin = Pin::find();
         let log = context.dir.path().join("load.log");
         let port_file = context.dir.path().join("load.port");
+        // The file of an earlier server has the wrong port.
+        let _ = std::fs::remove_file(&port_file);
         let path = port_file.display().to_string();
         let listen = "127.0.0.1:0";
         let args = ["-q", "--workers", "1", "--port-file", &path, listen].map(str::to_owned);

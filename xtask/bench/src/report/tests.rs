@@ -64,7 +64,7 @@ Measured on 2026-01-31, commit abc1234, Some CPU, 2 cores, 4 GB of memory, Linux
 Other programs: fping 5.1.
 
 | measurement | ours | compared with | ratio | goal | result |
-|---|---|---|---:| ---|---|
+|---|---|---|---:|---|---|
 | sweep | 300 ms (200 ms to 400 ms) | fping 800 ms (600 ms to 800 ms) | 0.50 | 2 times faster | met |
 | sweep \\| wc -l | 300 ms (200 ms to 400 ms) | fping 100 ms (100 ms to 100 ms) | 3.00 | at most 1 | **missed**, **fping wins** |
 | sweep, memory | 4.00 MB | limit 10.0 MB | 0.40 | at most 1 | met |
@@ -98,7 +98,7 @@ fn the_ratio_to_another_build_has_a_column() {
     let table: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
     let expected = [
         "| measurement | ours | compared with | ratio | new/base | goal | result |",
-        "|---|---|---|---:| ---: | ---|---|",
+        "|---|---|---|---:|---:|---|---|",
         "| sweep | 300 ms (200 ms to 400 ms) | fping 800 ms (600 ms to 800 ms) | 0.50 | 2.00 \
          | 2 times faster | met |",
     ];
