@@ -3,6 +3,7 @@
 //! program, of the same program of another build and of a peer alternate
 //! ([`in_turn`]).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use support::TaskResult;
@@ -77,14 +78,18 @@ pub(super) fn in_turn<T>(
     Ok(turns)
 }
 
-/// Runs a program up to three times until it succeeds, since on a busy machine a
-/// probe or a query may get no answer in time.
+/// Measures up to three times until it succeeds, since on a busy machine a probe or
+/// a query may get no answer in time. A failed assertion of the testkit is an error.
 pub(super) fn repeated<T>(run: impl Fn() -> TaskResult<T>) -> TaskResult<T> {
-    let mut outcome = run();
+    let guarded = || {
+        let outcome = catch_unwind(AssertUnwindSafe(&run));
+        outcome.unwrap_or_else(|_| Err("an assertion failed, as printed above".to_owned()))
+    };
+    let mut outcome = guarded();
     for _ in 0..2 {
         if let Err(error) = &outcome {
             eprintln!("repeated: {error}");
-            outcome = run();
+            outcome = guarded();
         }
     }
     outcome
@@ -168,4 +173,29 @@ pub(super) fn memory(
         .base(base.map(|bytes| Samples::from_iter([bytes as f64])))
         .against(Other::Limit(limit as f64), Goal::AtMost(1.0))
         .command(ours.text(context)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::repeated;
+
+    #[test]
+    fn a_failed_measurement_is_repeated_twice() {
+        let calls = Cell::new(0);
+        let succeeds_at = |number: u32| {
+            calls.set(0);
+            repeated(|| {
+                calls.set(calls.get() + 1);
+                assert_ne!(calls.get(), 1, "the first run panics");
+                (calls.get() == number)
+                    .then_some(number)
+                    .ok_or_else(|| "lost".to_owned())
+            })
+        };
+        assert_eq!(succeeds_at(3), Ok(3));
+        assert_eq!(succeeds_at(4), Err("lost".to_owned()));
+        assert_eq!(calls.get(), 3);
+    }
 }

@@ -16,7 +16,7 @@ use testkit::netns::{self, Lab};
 
 use super::Context;
 use super::command::{CommandLine, Peer};
-use super::measure::{compare, in_turn, memory};
+use super::measure::{compare, in_turn, memory, repeated};
 use super::row::{Goal, Other, Row, Samples, Unit};
 use super::rows::{compile, write};
 
@@ -46,8 +46,8 @@ pub(super) fn rows(context: &Context) -> TaskResult<Vec<Row>> {
     let port = free_port()?;
     let _server = files.serve(port)?;
     rows.extend(long_lists(context, &files, port)?);
-    rows.push(lossy(context, &files)?);
-    rows.push(by_the_system(context)?);
+    rows.push(repeated(|| lossy(context, &files))?);
+    rows.push(repeated(|| by_the_system(context))?);
     Ok(rows)
 }
 
