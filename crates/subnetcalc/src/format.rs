@@ -116,8 +116,10 @@ pub(crate) fn v6(address: u128) -> Text {
 /// more zero groups, the first one of several, becomes `::`.
 pub(crate) fn v6_hex(address: u128) -> Text {
     let mut text = Text::new();
-    let groups: [u16; 8] = std::array::from_fn(|i| (address >> (112 - 16 * i)) as u16);
-    let (start, length) = longest_zeros(groups);
+    let bytes = address.to_be_bytes();
+    // Iterators would be slow in a build that is optimized for size.
+    let group = |at: usize| u16::from_be_bytes([bytes[2 * at], bytes[2 * at + 1]]);
+    let (start, length) = longest_zeros(group);
     let mut at = 0;
     while at < 8 {
         if length > 1 && at == start {
@@ -129,7 +131,7 @@ pub(crate) fn v6_hex(address: u128) -> Text {
         if at > 0 && (length < 2 || at != start + length) {
             text.push(b':');
         }
-        text.push_group(groups[at]);
+        text.push_group(group(at));
         at += 1;
     }
     text
@@ -137,10 +139,11 @@ pub(crate) fn v6_hex(address: u128) -> Text {
 
 /// Returns the start and the length of the longest run of zero groups, the first
 /// one of several.
-fn longest_zeros(groups: [u16; 8]) -> (usize, usize) {
+#[inline]
+fn longest_zeros(group: impl Fn(usize) -> u16) -> (usize, usize) {
     let (mut best, mut run) = ((0, 0), (0, 0));
-    for (at, group) in groups.into_iter().enumerate() {
-        if group != 0 {
+    for at in 0..8 {
+        if group(at) != 0 {
             run = (at + 1, 0);
             continue;
         }

@@ -153,7 +153,7 @@ pub fn parts(text: &[u8]) {
     }
     let outcome = line.add_part(&selector, b"", true, mode, b"f:", &mut out);
     count += u64::from(outcome != PartOutcome::Nothing);
-    assert_eq!(count, lines);
+    assert_eq!(count, lines.selected);
     assert_eq!(out, expected);
 }
 

@@ -13,36 +13,42 @@ use crate::set::Interval;
 /// address and its length in bytes. The caller checks the bytes that follow.
 #[inline]
 pub(crate) fn v4(bytes: &[u8]) -> Option<(u32, usize)> {
-    let digit = |at: usize| match bytes.get(at) {
-        Some(&byte) if byte.is_ascii_digit() => Some(u32::from(byte - b'0')),
-        _ => None,
-    };
-    let (mut address, mut at) = (0_u32, 0);
-    for index in 0..4 {
-        if index > 0 {
-            if bytes.get(at) != Some(&b'.') {
-                return None;
-            }
-            at += 1;
-        }
-        let mut octet = digit(at)?;
-        at += 1;
-        if octet != 0
-            && let Some(second) = digit(at)
-        {
-            octet = octet * 10 + second;
-            at += 1;
-            if let Some(third) = digit(at) {
-                octet = octet * 10 + third;
-                at += 1;
-                if octet > 255 {
-                    return None;
-                }
-            }
-        }
-        address = address << 8 | octet;
+    // In a chunk of 16 bytes, which no address fills, indices need no checks.
+    match bytes.first_chunk::<16>() {
+        Some(chunk) => quad(|at| chunk[at % 16]),
+        None => quad(|at| bytes.get(at).copied().unwrap_or(0)),
     }
-    Some((address, at))
+}
+
+/// Parses a dotted quad, given the byte at each index.
+#[inline]
+fn quad(byte: impl Fn(usize) -> u8) -> Option<(u32, usize)> {
+    let dot = |at: usize| (byte(at) == b'.').then_some(at + 1);
+    // A loop would take longer.
+    let (first, end) = octet(&byte, 0)?;
+    let (second, end) = octet(&byte, dot(end)?)?;
+    let (third, end) = octet(&byte, dot(end)?)?;
+    let (fourth, end) = octet(&byte, dot(end)?)?;
+    Some((first << 24 | second << 16 | third << 8 | fourth, end))
+}
+
+/// Parses an octet that starts at an index. Returns its value and the index after it.
+#[inline(always)]
+fn octet(byte: &impl Fn(usize) -> u8, at: usize) -> Option<(u32, usize)> {
+    let digit = |at: usize| u32::from(byte(at).wrapping_sub(b'0'));
+    let (first, second, third) = (digit(at), digit(at + 1), digit(at + 2));
+    if first > 9 {
+        return None;
+    }
+    if first == 0 || second > 9 {
+        return Some((first, at + 1));
+    }
+    let value = first * 10 + second;
+    if third > 9 {
+        return Some((value, at + 2));
+    }
+    let value = value * 10 + third;
+    (value <= 255).then_some((value, at + 3))
 }
 
 /// Parses the longest IPv6 address at the start of `bytes` that `may_end` accepts,
@@ -50,62 +56,90 @@ pub(crate) fn v4(bytes: &[u8]) -> Option<(u32, usize)> {
 /// 2.2 defines the form: `::` stands for one or more groups, a dotted quad for the
 /// last two.
 pub(crate) fn v6(bytes: &[u8], may_end: impl Fn(usize) -> bool) -> Option<(u128, usize)> {
-    let mut groups = [0_u16; 8];
-    let mut count = 0;
-    let mut gap = None;
+    let mut groups = Groups::default();
     let mut best = None;
     let mut at = 0;
     if bytes.starts_with(b"::") {
-        gap = Some(0);
+        groups.gap = Some(0);
         at = 2;
         if may_end(at) {
             best = Some((0, at));
         }
     }
     loop {
-        // A dotted quad replaces the last two groups.
-        let quad_fits = count == 6 && gap.is_none() || count <= 5 && gap.is_some();
         let (group, digits) = hex_group(&bytes[at..]);
         if digits == 0 {
             return best;
         }
-        if quad_fits
-            && bytes.get(at + digits) == Some(&b'.')
+        // A dotted quad replaces the last two groups, and an address ends with it.
+        if bytes.get(at + digits) == Some(&b'.')
+            && groups.quad_fits()
             && let Some((quad, length)) = v4(&bytes[at..])
             && may_end(at + length)
         {
-            groups[count] = (quad >> 16) as u16;
-            groups[count + 1] = quad as u16;
-            // An address ends with its dotted quad.
-            return Some((assemble(groups, count + 2, gap), at + length));
+            groups.push((quad >> 16) as u16);
+            groups.push(quad as u16);
+            return Some((groups.address(), at + length));
         }
-        groups[count] = group;
-        count += 1;
+        groups.push(group);
         at += digits;
-        let is_complete = match gap {
-            None => count == 8,
-            Some(_) => count <= 7,
-        };
-        if is_complete && may_end(at) {
-            best = Some((assemble(groups, count, gap), at));
+        let is_full = groups.count + usize::from(groups.gap.is_some()) == 8;
+        if (is_full || groups.gap.is_some()) && may_end(at) {
+            best = Some((groups.address(), at));
         }
-        if count + usize::from(gap.is_some()) == 8 || bytes.get(at) != Some(&b':') {
+        if is_full || bytes.get(at) != Some(&b':') {
             return best;
         }
         at += 1;
         if bytes.get(at) == Some(&b':') {
-            if gap.is_some() {
+            if groups.gap.is_some() {
                 return best;
             }
-            gap = Some(count);
+            groups.gap = Some(groups.count);
             at += 1;
             if may_end(at) {
-                best = Some((assemble(groups, count, gap), at));
+                best = Some((groups.address(), at));
             }
-            if count == 7 {
+            if groups.count == 7 {
                 return best;
             }
         }
+    }
+}
+
+/// The groups of an IPv6 address, as far as they have been parsed.
+#[derive(Default)]
+struct Groups {
+    /// The groups, joined.
+    bits: u128,
+    /// The number of groups.
+    count: usize,
+    /// The number of groups before `::`.
+    gap: Option<usize>,
+}
+
+impl Groups {
+    #[inline]
+    fn push(&mut self, group: u16) {
+        self.bits = self.bits << 16 | u128::from(group);
+        self.count += 1;
+    }
+
+    /// Returns whether two more groups complete the address, or fit beside a gap.
+    fn quad_fits(&self) -> bool {
+        match self.gap {
+            None => self.count == 6,
+            Some(_) => self.count <= 5,
+        }
+    }
+
+    /// Returns the address, with zeros in the gap.
+    fn address(&self) -> u128 {
+        let Some(head @ 1..) = self.gap else {
+            return self.bits;
+        };
+        let after_gap = self.bits & ((1 << (16 * (self.count - head))) - 1);
+        (self.bits ^ after_gap) << (128 - 16 * self.count) | after_gap
     }
 }
 
@@ -127,35 +161,30 @@ static HEX_DIGITS: [u8; 256] = {
 /// and the number of digits, which is 0 if there are five or more.
 #[inline]
 fn hex_group(bytes: &[u8]) -> (u16, usize) {
-    let mut group = 0_u16;
-    let mut digits = 0;
-    for &byte in bytes.iter().take(5) {
-        let digit = HEX_DIGITS[usize::from(byte)];
-        if digit == 16 {
-            break;
-        }
-        if digits == 4 {
-            return (0, 0);
-        }
-        group = group << 4 | u16::from(digit);
-        digits += 1;
+    let digit = |byte: u8| u16::from(HEX_DIGITS[usize::from(byte)]);
+    let [a, b, c, d, e] = match bytes.first_chunk::<5>() {
+        Some(&[a, b, c, d, e]) => [a, b, c, d, e],
+        None => std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0)),
+    };
+    let (mut group, second, third, fourth) = (digit(a), digit(b), digit(c), digit(d));
+    if group > 15 {
+        return (0, 0);
     }
-    (group, digits)
-}
-
-/// Joins `count` groups to an address, with zeros in the gap.
-fn assemble(groups: [u16; 8], count: usize, gap: Option<usize>) -> u128 {
-    let head = gap.unwrap_or(count);
-    let join = |groups: &[u16]| {
-        groups
-            .iter()
-            .fold(0_u128, |bits, &group| bits << 16 | u128::from(group))
-    };
-    let high = match head {
-        0 => 0,
-        _ => join(&groups[..head]) << (128 - 16 * head),
-    };
-    high | join(&groups[head..count])
+    if second > 15 {
+        return (group, 1);
+    }
+    group = group << 4 | second;
+    if third > 15 {
+        return (group, 2);
+    }
+    group = group << 4 | third;
+    if fourth > 15 {
+        return (group, 3);
+    }
+    if digit(e) <= 15 {
+        return (0, 0);
+    }
+    (group << 4 | fourth, 4)
 }
 
 /// A member of a set, in the form in which it is written.

@@ -33,7 +33,7 @@ struct BufferResult {
     output: Vec<u8>,
     /// The number of selected lines.
     selected: u64,
-    /// The number of lines that end in the buffer.
+    /// The number of lines that end in the buffer, if lines are printed.
     ended: u64,
     /// Whether a line was selected that is too long to be printed.
     too_long: bool,
@@ -54,8 +54,9 @@ impl Work for SelectLines {
         let Self { mode, prefix, .. } = self;
         let output = &mut result.output;
         output.clear();
-        result.selected = self.selector.select_lines(text, *mode, prefix, output);
-        result.ended = memchr::memchr_iter(b'\n', text).count() as u64;
+        let count = self.selector.select_lines(text, *mode, prefix, output);
+        result.selected = count.selected;
+        result.ended = count.examined;
         result.too_long = false;
     }
 
@@ -281,9 +282,10 @@ impl Search<'_> {
                             // Without a newline, an empty line would not be a line.
                             let line = [line, b"\n"].concat();
                             let prefix = numbered_prefix(number);
-                            *count +=
+                            let lines =
                                 self.selector
                                     .select_lines(&line, self.mode, &prefix, &mut output);
+                            *count += lines.selected;
                         }
                         number += 1;
                     }

@@ -27,6 +27,8 @@ const BATCH_SIZE: usize = 256;
 /// The size of a formatted answer is a multiple of this. An answer has a TAB, the network
 /// and a newline. Its last byte is the number of bytes that count.
 const ANSWER_UNIT: usize = 32;
+/// The longest text of an address.
+const ADDRESS_MAX: usize = 39;
 
 /// The networks of one family and the answers for each of them.
 struct FamilyTable<N> {
@@ -111,6 +113,8 @@ struct Batch<N> {
     positions: Vec<(usize, usize)>,
     /// The results: the index of the network and the length of its answer.
     found: Vec<(u32, u32)>,
+    /// Room for the output of a batch.
+    output: Vec<u8>,
 }
 
 impl<N> Default for Batch<N> {
@@ -119,6 +123,7 @@ impl<N> Default for Batch<N> {
             addresses: Vec::with_capacity(BATCH_SIZE),
             positions: Vec::with_capacity(BATCH_SIZE),
             found: Vec::with_capacity(BATCH_SIZE),
+            output: Vec::new(),
         }
     }
 }
@@ -378,38 +383,43 @@ fn answer_batch<N: Bits>(
         *length = u32::from(answer[answer.len() - 1]);
     }
     let mut all_found = true;
+    let room = BATCH_SIZE * (ADDRESS_MAX + family.answer_size);
+    if batch.output.len() < room {
+        batch.output.resize(room, 0);
+    }
+    let mut end = 0;
     for (index, &(id, length)) in batch.found.iter().enumerate() {
         let id = id as usize;
         all_found &= family.is_found(id);
         if quiet {
             continue;
         }
-        let buffer = out.buffer();
         if N::FAMILY == 4 {
             // An IPv4 address has only one strict form, so it is copied as written.
             let (start, length) = batch.positions[index];
-            push_bytes::<16>(buffer, &text[start..], length);
+            put::<16>(&mut batch.output, &mut end, &text[start..], length);
         } else {
-            buffer.extend_from_slice(batch.addresses[index].text().as_bytes());
+            let text = batch.addresses[index].text();
+            let text = text.as_bytes();
+            put::<ADDRESS_MAX>(&mut batch.output, &mut end, text, text.len());
         }
-        push_bytes::<ANSWER_UNIT>(buffer, family.answer(id), length as usize);
+        let answer = family.answer(id);
+        put::<ANSWER_UNIT>(&mut batch.output, &mut end, answer, length as usize);
     }
+    out.bytes(&batch.output[..end])?;
     batch.addresses.clear();
     batch.positions.clear();
-    out.flush_if_full()?;
     Ok(all_found)
 }
 
-/// Appends the first `length` bytes. For few bytes it is faster to copy a fixed number
-/// and to remove the rest again.
+/// Copies the first `length` bytes of a text to the index `end` of the output, and
+/// moves `end` after them. It is faster to copy a fixed number of bytes than few.
 #[inline]
-fn push_bytes<const FIXED: usize>(buffer: &mut Vec<u8>, bytes: &[u8], length: usize) {
-    match bytes.first_chunk::<FIXED>() {
-        Some(chunk) if length <= FIXED => {
-            let end = buffer.len() + length;
-            buffer.extend_from_slice(chunk);
-            buffer.truncate(end);
-        }
-        _ => buffer.extend_from_slice(&bytes[..length]),
+fn put<const FIXED: usize>(output: &mut [u8], end: &mut usize, text: &[u8], length: usize) {
+    let room = &mut output[*end..];
+    match (room.first_chunk_mut(), text.first_chunk::<FIXED>()) {
+        (Some(room), Some(text)) if length <= FIXED => *room = *text,
+        _ => room[..length].copy_from_slice(&text[..length]),
     }
+    *end += length;
 }

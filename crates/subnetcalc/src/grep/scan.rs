@@ -140,13 +140,18 @@ impl<'a> Scan<'a> {
     fn v4_at(&self, dot: usize) -> Option<Found> {
         let text = self.text;
         let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
-        if dot == self.consumed || !is_digit(dot - 1) || !is_digit(dot + 1) {
+        let is_dot = |at: usize| text.get(at) == Some(&b'.');
+        if !is_digit(dot + 1) || !(is_dot(dot + 2) || is_dot(dot + 3) || is_dot(dot + 4)) {
             return None;
         }
-        let mut start = dot - 1;
-        while start > self.consumed && dot - start < 3 && is_digit(start - 1) {
-            start -= 1;
-        }
+        let before = &text[self.consumed..dot];
+        let digits = match before {
+            [.., a, b, c] if [a, b, c].iter().all(|byte| byte.is_ascii_digit()) => 3,
+            [.., b, c] if b.is_ascii_digit() && c.is_ascii_digit() => 2,
+            [.., c] if c.is_ascii_digit() => 1,
+            _ => return None,
+        };
+        let start = dot - digits;
         if start > 0 && !may_precede(text[start - 1]) {
             return None;
         }

@@ -32,6 +32,14 @@ pub(crate) enum OutputMode {
     Nothing,
 }
 
+/// The numbers of lines of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LineCounts {
+    pub(crate) selected: u64,
+    /// All lines, which are counted if lines are printed.
+    pub(crate) examined: u64,
+}
+
 /// Decides which lines are selected.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selector {
@@ -134,22 +142,31 @@ impl Selector {
     }
 
     /// Writes the output of the selected lines to `out`, with `prefix` before each line
-    /// of output. Returns the number of selected lines.
+    /// of output.
     pub(crate) fn select_lines(
         &self,
         text: &[u8],
         mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
-    ) -> u64 {
+    ) -> LineCounts {
         match self.rules.selection {
             Selection::Member if self.rules.first_field => {
-                let mut next = 0;
-                let fields =
-                    std::iter::from_fn(|| next_field(text, &mut next, self.rules.dot_port));
-                self.select_members(text, fields, mode, prefix, out)
+                let dot_port = self.rules.dot_port;
+                let mut fields = FirstFields::new(text, dot_port);
+                LineCounts {
+                    selected: self.select_members(text, &mut fields, mode, prefix, out),
+                    examined: fields.lines,
+                }
             }
-            Selection::Member => self.select_members(text, self.scan(text), mode, prefix, out),
+            Selection::Member => LineCounts {
+                selected: self.select_members(text, self.scan(text), mode, prefix, out),
+                // The scan does not look at the ends of lines.
+                examined: match mode {
+                    OutputMode::Line => memchr::memchr_iter(b'\n', text).count() as u64,
+                    OutputMode::Addresses | OutputMode::Nothing => 0,
+                },
+            },
             Selection::NoMember | Selection::NoAddress => {
                 self.select_others(text, mode, prefix, out)
             }
@@ -201,9 +218,10 @@ impl Selector {
         mode: OutputMode,
         prefix: &[u8],
         out: &mut Vec<u8>,
-    ) -> u64 {
-        let mut count = 0;
+    ) -> LineCounts {
+        let mut count = LineCounts::default();
         for line in crate::input::lines(text) {
+            count.examined += 1;
             let (mut has_address, mut has_member) = (false, false);
             // Returns whether the address decides about the line.
             let mut examine = |found: Found| {
@@ -225,7 +243,7 @@ impl Selector {
                 _ => has_address && !has_member,
             };
             if selected {
-                count += 1;
+                count.selected += 1;
                 if mode == OutputMode::Line {
                     push_line(out, prefix, line, b"");
                 }
@@ -235,24 +253,48 @@ impl Selector {
     }
 }
 
-/// Returns the next address that is the first field of a line. `next` is the start
-/// of the next line to examine.
-#[inline]
-fn next_field(text: &[u8], next: &mut usize, dot_port: bool) -> Option<Found> {
-    while *next < text.len() {
-        let start = *next;
-        let line = &text[start..];
-        let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
-        *next = start + end + 1;
-        if let Some(found) = first_field(&line[..end], dot_port) {
-            return Some(Found {
-                start: start + found.start,
-                end: start + found.end,
-                ..found
-            });
+/// Iterates over the addresses that are the first field of a line.
+struct FirstFields<'a> {
+    text: &'a [u8],
+    dot_port: bool,
+    /// The start of the next line to examine.
+    next: usize,
+    /// The number of examined lines.
+    lines: u64,
+}
+
+impl<'a> FirstFields<'a> {
+    fn new(text: &'a [u8], dot_port: bool) -> Self {
+        Self {
+            text,
+            dot_port,
+            next: 0,
+            lines: 0,
         }
     }
-    None
+}
+
+impl Iterator for FirstFields<'_> {
+    type Item = Found;
+
+    #[inline]
+    fn next(&mut self) -> Option<Found> {
+        while self.next < self.text.len() {
+            let start = self.next;
+            let line = &self.text[start..];
+            let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
+            self.next = start + end + 1;
+            self.lines += 1;
+            if let Some(found) = first_field(&line[..end], self.dot_port) {
+                return Some(Found {
+                    start: start + found.start,
+                    end: start + found.end,
+                    ..found
+                });
+            }
+        }
+        None
+    }
 }
 
 /// Appends a line of output: a prefix and two parts of text.
@@ -306,7 +348,7 @@ mod tests {
         let mut out = Vec::new();
         let selector = Selector::new(set, rules(selection, first, unmap));
         let count = selector.select_lines(LOG.as_bytes(), mode, b"f:", &mut out);
-        (count, String::from_utf8(out).unwrap())
+        (count.selected, String::from_utf8(out).unwrap())
     }
 
     #[test]
@@ -349,12 +391,13 @@ mod tests {
         fn a_text_is_selected_like_its_lines(
             lines in proptest::collection::vec(
                 "([a-z0-9.:] ?){0,3}(10\\.0\\.0\\.[0-9]{1,3}|2001:db8::[0-9a-f]{1,4}|9\\.9\\.9\\.9|x)?[ .:a1]{0,3}", 0..8),
-            first: bool, unmap: bool, mode in 0..3_usize, v4: bool,
+            first: bool, unmap: bool, mode in 0..3_usize, v4: bool, newline: bool,
         ) {
             let selection = [Selection::Member, Selection::NoMember, Selection::NoAddress][mode];
             let set = if v4 { only_v4() } else { set() };
             let selector = Selector::new(&set, rules(selection, first, unmap));
-            let text = lines.join("\n");
+            let end = if newline { "\n" } else { "" };
+            let text = lines.join("\n") + end;
             let mut out = Vec::new();
             let count = selector.select_lines(text.as_bytes(), OutputMode::Line, b"", &mut out);
             let mut expected = String::new();
@@ -364,7 +407,10 @@ mod tests {
                     expected.push('\n');
                 }
             }
-            prop_assert_eq!(count, expected.lines().count() as u64);
+            prop_assert_eq!(count.selected, expected.lines().count() as u64);
+            if newline {
+                prop_assert_eq!(count.examined, lines.len().max(1) as u64);
+            }
             prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }
