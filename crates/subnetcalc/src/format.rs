@@ -36,9 +36,12 @@ impl Text {
 
     /// Appends a dotted quad.
     fn push_quad(&mut self, address: u32) {
-        for octet in address.to_be_bytes() {
+        let mut rest = address;
+        for _ in 0..4 {
+            let octet = (rest >> 24) as usize;
+            rest <<= 8;
             let digits = 1 + usize::from(octet >= 10) + usize::from(octet >= 100);
-            self.push_some(DECIMALS[usize::from(octet)], digits + 1);
+            self.push_some(DECIMALS[octet % 256], digits + 1);
         }
         // Removes the dot after the last octet.
         self.length -= 1;
@@ -46,7 +49,8 @@ impl Text {
 
     /// Appends a group of four hexadecimal digits without leading zeros.
     fn push_group(&mut self, group: u16) {
-        let [high, low] = group.to_be_bytes().map(|byte| HEX[usize::from(byte)]);
+        let [high, low] = group.to_be_bytes();
+        let (high, low) = (HEX[usize::from(high)], HEX[usize::from(low)]);
         let digits = u32::from_be_bytes([high[0], high[1], low[0], low[1]]);
         let zeros = (group.leading_zeros() / 4).min(3);
         self.push_some((digits << (8 * zeros)).to_be_bytes(), 4 - zeros as usize);

@@ -1,8 +1,8 @@
 //! [`Members`]: collects the networks, addresses and ranges of a SET.
 //!
-//! The caller chooses how much to keep of them ([`Keep`]). Unless it keeps all, memory
-//! follows the number of different members: new ones are collected in a list that is
-//! sorted and merged into the list of the others when it has grown long.
+//! [`Keep`] selects how much is kept of them. Except with [`Keep::All`], memory is
+//! proportional to the number of distinct members: a list that has grown to four
+//! times its size without repeats is sorted, and its repeats are removed.
 
 use common::address::Family;
 use ipnet::IpNet;
@@ -12,9 +12,8 @@ use crate::operand::Rules;
 use crate::parse::{AnyMember, Member};
 use crate::set::{Interval, IntervalSet, merge_touching, sort_intervals};
 
-/// Bytes of recent members that are collected before they are merged with the
-/// sorted ones.
-const RUN_BYTES: usize = if cfg!(test) { 1 << 13 } else { 1 << 23 };
+/// The size in bytes up to which a list may have any number of repeats.
+const MIN_LIMIT: usize = if cfg!(test) { 1 << 13 } else { 1 << 23 };
 
 /// How much to keep of the members of a SET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +42,8 @@ pub(crate) struct Members {
 #[derive(Debug)]
 pub(crate) struct FamilyMembers<N> {
     keep: Keep,
-    networks: Runs<N>,
-    ranges: Runs<N>,
+    networks: DistinctList<N>,
+    ranges: DistinctList<N>,
     addresses: Vec<N>,
 }
 
@@ -92,8 +91,8 @@ impl<N: Bits> FamilyMembers<N> {
     fn new(keep: Keep) -> Self {
         Self {
             keep,
-            networks: Runs::default(),
-            ranges: Runs::default(),
+            networks: DistinctList::default(),
+            ranges: DistinctList::default(),
             addresses: Vec::new(),
         }
     }
@@ -116,8 +115,8 @@ impl<N: Bits> FamilyMembers<N> {
 
     /// Returns the addresses of all members.
     pub(crate) fn into_set(self) -> IntervalSet<N> {
-        let mut all = self.networks.finish(self.keep);
-        all.extend(self.ranges.finish(self.keep));
+        let mut all = self.networks.intervals;
+        all.extend(self.ranges.intervals);
         all.extend(self.addresses.iter().map(|&address| Interval {
             first: address,
             last: address,
@@ -125,81 +124,57 @@ impl<N: Bits> FamilyMembers<N> {
         IntervalSet::new(all)
     }
 
-    /// Returns the networks, the ranges and the plain addresses, unsorted.
+    /// Returns the networks, the ranges and the plain addresses, unsorted. They may
+    /// have repeats.
     pub(crate) fn into_lists(self) -> (Vec<Interval<N>>, Vec<Interval<N>>, Vec<N>) {
-        let networks = self.networks.finish(self.keep);
-        let ranges = self.ranges.finish(self.keep);
-        (networks, ranges, self.addresses)
+        (
+            self.networks.intervals,
+            self.ranges.intervals,
+            self.addresses,
+        )
     }
 }
 
-/// A list of intervals in two runs: a sorted one, and one of recent intervals.
-#[derive(Clone, Debug, Default)]
-struct Runs<N> {
-    sorted: Vec<Interval<N>>,
-    recent: Vec<Interval<N>>,
+/// A list of intervals that removes repeats when it has grown long.
+#[derive(Clone, Debug)]
+struct DistinctList<N> {
+    intervals: Vec<Interval<N>>,
+    /// The length at which repeats are removed.
+    limit: usize,
 }
 
-impl<N: Bits> Runs<N> {
-    /// Adds an interval, and merges the runs if the recent one has grown long.
+impl<N> Default for DistinctList<N> {
+    fn default() -> Self {
+        Self {
+            intervals: Vec::new(),
+            limit: MIN_LIMIT / size_of::<Interval<N>>(),
+        }
+    }
+}
+
+impl<N: Bits> DistinctList<N> {
+    /// Adds an interval, and removes repeats if the list has grown long.
     #[inline]
     fn push(&mut self, interval: Interval<N>, keep: Keep) {
-        self.recent.push(interval);
-        // With this limit each member is merged only a few times, and the recent run
-        // has at most half the size of the sorted one.
-        let run = RUN_BYTES / size_of::<Interval<N>>();
-        if self.recent.len() >= run.max(self.sorted.len() / 2) && keep != Keep::All {
-            self.merge(keep);
+        self.intervals.push(interval);
+        if self.intervals.len() >= self.limit && keep != Keep::All {
+            self.remove_repeats(keep);
         }
     }
 
-    /// Merges the recent run into the sorted one.
+    /// Sorts the intervals and removes repeats. If only the union is kept, merges those
+    /// that touch.
     #[cold]
-    fn merge(&mut self, keep: Keep) {
-        let mut recent = std::mem::take(&mut self.recent);
-        sort_intervals(&mut recent);
-        // Removing repeats first keeps the sorted run from growing by them.
-        normalize(&mut recent, keep);
-        merge_sorted(&mut self.sorted, &recent);
-        normalize(&mut self.sorted, keep);
-    }
-
-    /// Returns all intervals, unsorted if they were never merged.
-    fn finish(mut self, keep: Keep) -> Vec<Interval<N>> {
-        if self.sorted.is_empty() {
-            return self.recent;
-        }
-        self.merge(keep);
-        self.sorted
-    }
-}
-
-/// Merges sorted intervals that touch, or only removes repeats if members are kept.
-fn normalize<N: Bits>(list: &mut Vec<Interval<N>>, keep: Keep) {
-    if keep == Keep::Union {
-        merge_touching(list);
-    } else {
-        list.dedup();
-    }
-}
-
-/// Merges a sorted list into another sorted list.
-fn merge_sorted<N: Bits>(list: &mut Vec<Interval<N>>, other: &[Interval<N>]) {
-    let key = |interval: &Interval<N>| N::pair(interval.first, !interval.last);
-    let mut remaining = list.len();
-    list.reserve_exact(other.len());
-    list.resize(remaining + other.len(), Interval::default());
-    // Starting from the end, no interval is overwritten before it has moved.
-    let mut others = other;
-    while let Some((last, before)) = others.split_last() {
-        let to = remaining + others.len() - 1;
-        if remaining > 0 && key(&list[remaining - 1]) > key(last) {
-            list[to] = list[remaining - 1];
-            remaining -= 1;
+    fn remove_repeats(&mut self, keep: Keep) {
+        sort_intervals(&mut self.intervals);
+        if keep == Keep::Union {
+            merge_touching(&mut self.intervals);
         } else {
-            list[to] = *last;
-            others = before;
+            self.intervals.dedup();
         }
+        // With this factor, sorting again and again takes a third of the time of the
+        // last sort.
+        self.limit = self.limit.max(4 * self.intervals.len());
     }
 }
 
@@ -208,8 +183,8 @@ mod tests {
     use super::*;
     use crate::parse;
 
-    /// The length of a run of IPv4 members.
-    const RUN: usize = RUN_BYTES / size_of::<Interval<u32>>();
+    /// The number of IPv4 members up to which there may be repeats.
+    const LIMIT: usize = MIN_LIMIT / size_of::<Interval<u32>>();
 
     fn members_of(keep: Keep, numbers: impl Iterator<Item = u32>) -> Members {
         let mut members = Members::new(keep, Rules::default());
@@ -222,32 +197,29 @@ mod tests {
 
     #[test]
     fn repeated_members_take_no_memory() {
-        let count = 5 * RUN as u32;
+        let count = 5 * LIMIT as u32;
         for keep in [Keep::Union, Keep::Distinct] {
             let members = members_of(keep, (0..count).map(|n| n * 7 % 1000));
-            assert!(members.v4.networks.sorted.len() <= 1000);
-            let runs = [&members.v6.networks, &members.v6.ranges];
-            assert!(runs.iter().all(|runs| runs.recent.len() < RUN));
-            let (networks, ranges, addresses) = members.v4.into_lists();
+            let FamilyMembers {
+                networks, ranges, ..
+            } = members.v6;
+            assert!(networks.intervals.len() <= 4 * 1000 && ranges.intervals.len() <= 4 * 1000);
+            let (mut networks, ranges, addresses) = members.v4.into_lists();
+            assert!(networks.len() <= 4 * 1000);
+            sort_intervals(&mut networks);
+            networks.dedup();
             assert_eq!(
                 (networks.len(), ranges.len(), addresses.len()),
                 (1000, 0, 0)
             );
-            let (networks, ranges, _) = members.v6.into_lists();
-            let expected = if keep == Keep::Union {
-                (1, 0)
-            } else {
-                (0, 1000)
-            };
-            assert_eq!((networks.len(), ranges.len()), expected);
         }
         let members = members_of(Keep::All, (0..count).map(|n| n % 1000));
         assert_eq!(members.v4.into_lists().0.len(), count as usize);
     }
 
     #[test]
-    fn merging_keeps_every_member() {
-        let count = 5 * RUN as u32 + 17;
+    fn removing_repeats_keeps_every_member() {
+        let count = 5 * LIMIT as u32 + 17;
         // The numbers are neither ascending nor in ascending runs.
         let numbers = || (0..count).map(|n| (u64::from(n) * 7919 % u64::from(count)) as u32);
         let set = members_of(Keep::Union, numbers()).v4.into_set();

@@ -162,8 +162,8 @@ static HEX_DIGITS: [u8; 256] = {
 #[inline]
 fn hex_group(bytes: &[u8]) -> (u16, usize) {
     let digit = |byte: u8| u16::from(HEX_DIGITS[usize::from(byte)]);
-    let [a, b, c, d, e] = match bytes.first_chunk::<5>() {
-        Some(&[a, b, c, d, e]) => [a, b, c, d, e],
+    let [a, b, c, d, e] = match bytes.first_chunk() {
+        Some(chunk) => *chunk,
         None => std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0)),
     };
     let (mut group, second, third, fourth) = (digit(a), digit(b), digit(c), digit(d));
