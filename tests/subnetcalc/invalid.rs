@@ -222,6 +222,12 @@ fn a_mistyped_command_gets_a_suggestion() {
         "subnetcalc: splt: neither a network nor a command; did you mean 'split'? \
          see 'subnetcalc split --help'\n",
     );
+    for options in ["--max-prefix 24", "-m 24", "--json --ranges", "--in @nets"] {
+        let out = run(&format!("-4 agregate {options}"));
+        out.code(2);
+        let message = "subnetcalc: agregate: neither a network nor a command; did you mean";
+        assert!(out.stderr_str().starts_with(message), "{}", out.report());
+    }
     run("xyzzy")
         .code(2)
         .stdout("")

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+use common::Error;
 use common::address::Family;
 use common::options::Common;
 
@@ -84,6 +85,23 @@ impl common::app::Cli for Cli {
         let named = |name: &str| args.iter().any(|arg| arg == name);
         let needs_all = named("help");
         with_commands(|name| needs_all || named(name))
+    }
+
+    fn unknown_command(operand: &str) -> Option<Error> {
+        let is_name = operand.starts_with(|c: char| c.is_ascii_alphabetic())
+            && operand
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !is_name {
+            return None;
+        }
+        let error = Error::usage(format!("{operand}: neither a network nor a command"));
+        Some(match similar_command(operand) {
+            Some(command) => error.hint(format!(
+                "did you mean '{command}'? see 'subnetcalc {command} --help'"
+            )),
+            None => error,
+        })
     }
 
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
@@ -179,7 +197,7 @@ fn operands_on_one_side(matches: &ArgMatches) -> Result<(), clap::Error> {
 }
 
 /// Returns the name of the command that is most similar to a word.
-pub(crate) fn similar_command(word: &str) -> Option<String> {
+fn similar_command(word: &str) -> Option<String> {
     let names = COMMANDS.iter().map(|&(name, ..)| clap::Command::new(name));
     let command = clap::Command::new("subnetcalc").subcommands(names);
     let error = command.try_get_matches_from(["subnetcalc", word]).err()?;

@@ -51,6 +51,12 @@ pub trait Cli: Parser {
         ""
     }
 
+    /// Returns the error about an operand that is most likely the name of a
+    /// subcommand, but of none that exists.
+    fn unknown_command(_operand: &str) -> Option<Error> {
+        None
+    }
+
     /// Returns a hint for an option that similar programs have and this tool does
     /// not support.
     fn foreign_option_hint(_option: &str) -> Option<&'static str> {
@@ -293,8 +299,12 @@ fn not_parsed<C: Cli>(error: &clap::Error, io: &mut Io) -> Result<Exit> {
             io.out.bytes(error.render().to_string().as_bytes())?;
             Ok(Exit::Yes)
         }
-        _ => Err(Error::usage(usage::message::<C>(error, &io.args))
-            .hint(format!("see '{}'", (io.help)(&io.args)))),
+        _ => Err(
+            usage::unknown_command::<C>(error, &io.args).unwrap_or_else(|| {
+                Error::usage(usage::message::<C>(error, &io.args))
+                    .hint(format!("see '{}'", (io.help)(&io.args)))
+            }),
+        ),
     }
 }
 

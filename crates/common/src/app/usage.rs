@@ -13,6 +13,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use super::{Cli, matches};
+use crate::error::Error;
 
 /// The largest upper bound that is worth printing: a larger one is only the
 /// limit of an integer type.
@@ -75,6 +76,23 @@ fn options_and_values(args: &[OsString]) -> impl Iterator<Item = &OsStr> {
 /// Whether a command line that does not parse asks for JSON.
 pub(super) fn wants_json(args: &[OsString]) -> bool {
     options_and_values(args).any(|arg| arg == "--json" || arg == "-j")
+}
+
+/// Returns the error about a misspelt subcommand. clap takes it for an operand and
+/// reports the first option after it.
+pub(super) fn unknown_command<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<Error> {
+    let command = C::command();
+    if error.kind() != ErrorKind::UnknownArgument || subcommand(&command, args).is_some() {
+        return None;
+    }
+    let mut before = "";
+    for arg in options_and_values(args).filter_map(OsStr::to_str) {
+        if !arg.starts_with('-') && option_without_value(&command, before).is_none() {
+            return C::unknown_command(arg);
+        }
+        before = arg;
+    }
+    None
 }
 
 /// Describes a parse error in one line, without the hint that refers to the help.

@@ -11,11 +11,11 @@ mod sets;
 mod single;
 
 use common::address::Family;
-use common::app::Io;
+use common::app::{Cli as _, Io};
 use common::{Error, Exit, Kind, Result};
 use ipnet::IpNet;
 
-use crate::cli::{Cli, Command, similar_command};
+use crate::cli::{Cli, Command};
 use crate::input;
 use crate::ipset::with_file_hint;
 use crate::operand::{self, Rules};
@@ -28,7 +28,11 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         family: cli.top_level.reading.family(),
     };
     let Some(command) = cli.command else {
-        unknown_command(&cli.top_level.info.networks)?;
+        // Before anything is printed about the others.
+        let first = cli.top_level.info.networks.first();
+        if let Some(error) = first.and_then(|word| Cli::unknown_command(word)) {
+            return Err(error);
+        }
         return info::info(&cli.top_level.info, rules, io);
     };
     if !cli.top_level.info.get.is_empty() {
@@ -66,26 +70,6 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
         Command::Eui64(args) => single::eui64(&args, rules, io),
         Command::Ula(args) => single::ula(&args, io),
     }
-}
-
-/// Refuses a first operand that looks like the name of a command, before anything is
-/// printed about the others.
-fn unknown_command(words: &[String]) -> Result<()> {
-    let Some(word) = words.first() else {
-        return Ok(());
-    };
-    let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic())
-        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !is_name {
-        return Ok(());
-    }
-    let error = Error::usage(format!("{word}: neither a network nor a command"));
-    Err(match similar_command(word) {
-        Some(command) => error.hint(format!(
-            "did you mean '{command}'? see 'subnetcalc {command} --help'"
-        )),
-        None => error,
-    })
 }
 
 /// Calls `each` for every operand. Reports an error about an operand and continues with
