@@ -257,6 +257,13 @@ fn an_address_and_a_netmask_are_one_network() {
     run("--strict 192.168.1.10 255.255.255.0")
         .code(2)
         .stdout("");
+    run("192.168.1.0 255.255.255.1")
+        .code(2)
+        .stdout("")
+        .stderr("subnetcalc: 255.255.255.1: not a netmask: its ones are not contiguous\n");
+    run("192.168.1.0 0.0.0.255").code(2).stdout("").stderr(
+        "subnetcalc: 0.0.0.255: a wildcard mask, not a netmask; use --wildcard to accept it\n",
+    );
     // With other operands, they are two networks.
     prints(
         "--get network 10.0.0.1 255.255.255.0 10.0.0.2",

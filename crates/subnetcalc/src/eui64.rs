@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use crate::multicast::is_multicast;
-
 /// An IEEE 802 address of 48 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mac(pub(crate) [u8; 6]);
@@ -80,8 +78,9 @@ impl Mac {
 /// Returns the MAC address in a unicast address if its interface identifier is a
 /// modified EUI-64.
 pub(crate) fn mac(address: u128) -> Option<Mac> {
-    // Addresses in ::/3 have no interface identifier (RFC 4291 section 2.5.1).
-    (!is_multicast(address) && address >> 125 != 0)
+    // Multicast addresses and those in ::/3 have no interface identifier (RFC 4291
+    // section 2.5.1).
+    (address >> 120 != 0xff && address >> 125 != 0)
         .then(|| Mac::from_interface_id(address as u64))
         .flatten()
 }

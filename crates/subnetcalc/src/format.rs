@@ -34,6 +34,15 @@ impl Text {
         self.length += length;
     }
 
+    /// Appends a slash and a prefix length.
+    #[inline]
+    pub(crate) fn push_length(&mut self, length: u32) {
+        let length = length as usize;
+        let digits = 1 + usize::from(length >= 10) + usize::from(length >= 100);
+        self.push(b'/');
+        self.push_some(DECIMALS[length % 256], digits);
+    }
+
     /// Appends a dotted quad.
     fn push_quad(&mut self, address: u32) {
         let mut rest = address;

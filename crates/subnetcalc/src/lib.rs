@@ -14,6 +14,7 @@ mod format;
 pub mod fuzz;
 mod grep;
 mod input;
+mod interval;
 mod ipset;
 mod list;
 mod lookup;

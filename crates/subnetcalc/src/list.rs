@@ -9,7 +9,7 @@ use common::{Out, Result, time};
 
 use crate::bits::Bits;
 use crate::format::{Block, BlockPrefix};
-use crate::set::Interval;
+use crate::interval::Interval;
 
 /// The number of bytes after which the buffer is written.
 const BUFFER_SIZE: usize = 64 * 1024;

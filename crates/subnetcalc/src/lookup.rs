@@ -13,7 +13,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::bits::Bits;
-use crate::set::{Interval, IntervalSet, sort_intervals};
+use crate::interval::{Interval, sort_intervals};
+use crate::set::IntervalSet;
 
 /// The maximum number of bits for buckets: with more, the buckets would not fit in the
 /// cache.

@@ -6,21 +6,28 @@ use common::address;
 use ipnet::IpNet;
 
 use crate::bits::Bits;
-use crate::operand::Rules;
 
 /// Parses two words, an IPv4 address and a netmask, as one network, as ipcalc does:
 /// `192.168.1.10 255.255.255.0`. The mask is dotted or hexadecimal, and an inverse
-/// one if the rules say so. Returns `None` for other words.
-pub(crate) fn parse_address_and_mask(address: &str, mask: &str, rules: Rules) -> Option<IpNet> {
+/// one if `wildcard`. Returns `None` for other words. The error is the reason why
+/// the second word, which can only be a mask, is invalid.
+pub(crate) fn parse_address_and_mask(
+    address: &str,
+    mask: &str,
+    wildcard: bool,
+) -> Option<Result<IpNet, String>> {
     let address: Ipv4Addr = address.parse().ok()?;
-    let mask = match mask.parse() {
-        Ok(mask) => mask,
-        Err(_) => parse_hex_mask(mask).filter(IpAddr::is_ipv4)?,
+    let (mask, is_address) = match (mask.parse::<Ipv4Addr>(), parse_hex_mask(mask)) {
+        // Hosts have no addresses in 0.0.0.0/8 and 255.0.0.0/8.
+        (Ok(mask), _) => (mask, !matches!(mask.octets()[0], 0 | 255)),
+        (_, Some(IpAddr::V4(mask))) => (mask, false),
+        _ => return None,
     };
-    let length = mask_length(mask, rules.wildcard).ok()?;
-    mask.is_ipv4()
-        .then(|| IpNet::new(address.into(), length).ok())
-        .flatten()
+    match mask_length(mask.into(), wildcard) {
+        Ok(length) => IpNet::new(address.into(), length).ok().map(Ok),
+        Err(_) if is_address => None,
+        Err(reason) => Some(Err(reason)),
+    }
 }
 
 /// Parses a mask of 8 or 32 hexadecimal digits, with or without `0x`.
@@ -40,12 +47,12 @@ pub(crate) fn parse_hex_mask(text: &str) -> Option<IpAddr> {
 }
 
 /// Parses the mask of an address, which must be of its family.
-pub(crate) fn parse_mask(text: &str, address: &IpAddr, rules: Rules) -> Result<u8, String> {
+pub(crate) fn parse_mask(text: &str, address: &IpAddr, wildcard: bool) -> Result<u8, String> {
     let mask = address::parse(text).map_err(|why| format!("invalid mask: {why}"))?;
     if mask.is_ipv4() != address.is_ipv4() {
         return Err("the address and the mask are of different families".to_owned());
     }
-    mask_length(mask, rules.wildcard)
+    mask_length(mask, wildcard)
 }
 
 /// Returns the prefix length of a netmask, or of an inverse mask if `wildcard`. The
@@ -78,7 +85,7 @@ pub(crate) fn mask_lengths(mask: IpAddr) -> (Option<u8>, Option<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operand::parse_network;
+    use crate::operand::{Rules, parse_network};
     use common::address::Family;
 
     const PLAIN: Rules = Rules {
@@ -119,29 +126,23 @@ mod tests {
     #[test]
     fn an_address_and_a_mask_are_one_network() {
         let of = |mask, wildcard| {
-            let net = parse_address_and_mask("192.168.1.10", mask, Rules { wildcard, ..PLAIN });
-            net.map(|net| net.prefix_len())
+            let net = parse_address_and_mask("192.168.1.10", mask, wildcard);
+            net.map(|net| net.map(|net| net.prefix_len()))
         };
-        assert_eq!(of("255.255.255.0", false), Some(24));
-        assert_eq!(of("0xffffff00", false), Some(24));
-        assert_eq!(of("FFFFFF00", false), Some(24));
-        assert_eq!(of("0.0.0.0", false), Some(0));
-        assert_eq!(of("0.0.0.255", true), Some(24));
-        for none in [
-            "255.0.255.0",
-            "0.0.0.255",
-            "10.0.0.1",
-            "24",
-            "/24",
-            "ffff::",
-            "ffffff0",
-        ] {
+        assert_eq!(of("255.255.255.0", false), Some(Ok(24)));
+        assert_eq!(of("0xffffff00", false), Some(Ok(24)));
+        assert_eq!(of("FFFFFF00", false), Some(Ok(24)));
+        assert_eq!(of("0.0.0.0", false), Some(Ok(0)));
+        assert_eq!(of("0.0.0.255", true), Some(Ok(24)));
+        assert_eq!(of("128.0.0.0", false), Some(Ok(1)));
+        for mask in ["255.0.255.0", "255.255.255.1", "0.0.0.255", "00ff00ff"] {
+            assert!(matches!(of(mask, false), Some(Err(_))), "{mask}");
+        }
+        for none in ["128.0.0.1", "10.0.0.1", "24", "/24", "ffff::", "ffffff0"] {
             assert_eq!(of(none, false), None, "{none}");
         }
-        assert_eq!(parse_address_and_mask("::1", "255.0.0.0", PLAIN), None);
-        assert_eq!(
-            parse_address_and_mask("10.0.0.0/8", "255.0.0.0", PLAIN),
-            None
-        );
+        for other in ["::1", "10.0.0.0/8"] {
+            assert_eq!(parse_address_and_mask(other, "255.0.0.0", false), None);
+        }
     }
 }

@@ -8,9 +8,10 @@ use common::address::Family;
 use ipnet::IpNet;
 
 use crate::bits::Bits;
+use crate::interval::{Interval, merge_touching, sort_intervals};
 use crate::operand::Rules;
 use crate::parse::{AnyMember, Member};
-use crate::set::{Interval, IntervalSet, merge_touching, sort_intervals};
+use crate::set::IntervalSet;
 
 /// The size in bytes up to which a list may have any number of repeats.
 const MIN_LIMIT: usize = if cfg!(test) { 1 << 13 } else { 1 << 23 };

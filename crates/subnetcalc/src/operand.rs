@@ -51,7 +51,7 @@ pub(crate) fn parse_network(text: &str, rules: Rules) -> Result<IpNet, String> {
     }
     let address = parse_address(address)?;
     let length = if length.contains(['.', ':']) {
-        parse_mask(length, &address, rules)?
+        parse_mask(length, &address, rules.wildcard)?
     } else {
         if rules.wildcard && length.is_empty() {
             return Err("the wildcard mask after '/' is missing".to_owned());

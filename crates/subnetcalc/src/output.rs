@@ -7,8 +7,9 @@ use common::{Out, Result, time};
 use serde::Serialize;
 
 use crate::bits::Bits;
+use crate::interval::Interval;
 use crate::prefix::{Prefix, cover};
-use crate::set::{Interval, IntervalSet};
+use crate::set::IntervalSet;
 
 /// Prints the results of a command in the form that the options select.
 #[derive(Clone, Copy, Debug)]
@@ -202,19 +203,9 @@ impl Printer {
 
 /// Appends a network as `ADDR/LEN`.
 pub(crate) fn push_network<N: Bits>(buffer: &mut Vec<u8>, prefix: Prefix<N>) {
-    buffer.extend_from_slice(prefix.first.text().as_bytes());
-    let length = prefix.length as u8;
-    let digits = [
-        b'/',
-        b'0' + length / 100,
-        b'0' + length / 10 % 10,
-        b'0' + length % 10,
-    ];
-    match length {
-        0..=9 => buffer.extend_from_slice(&[b'/', digits[3]]),
-        10..=99 => buffer.extend_from_slice(&[b'/', digits[2], digits[3]]),
-        _ => buffer.extend_from_slice(&digits),
-    }
+    let mut text = prefix.first.text();
+    text.push_length(prefix.length);
+    buffer.extend_from_slice(text.as_bytes());
 }
 
 /// Appends a range as `ADDR-ADDR`.

@@ -6,8 +6,8 @@
 //! and explains its errors.
 
 use crate::bits::Bits;
+use crate::interval::Interval;
 use crate::prefix::Prefix;
-use crate::set::Interval;
 
 /// Parses a dotted quad without leading zeros at the start of `bytes`. Returns the
 /// address and its length in bytes. The caller checks the bytes that follow.
@@ -33,6 +33,10 @@ fn quad(byte: impl Fn(usize) -> u8) -> Option<(u32, usize)> {
 }
 
 /// Parses an octet that starts at an index. Returns its value and the index after it.
+#[allow(
+    clippy::inline_always,
+    reason = "a build that is optimized for size would call it"
+)]
 #[inline(always)]
 fn octet(byte: &impl Fn(usize) -> u8, at: usize) -> Option<(u32, usize)> {
     let digit = |at: usize| u32::from(byte(at).wrapping_sub(b'0'));
@@ -162,11 +166,12 @@ static HEX_DIGITS: [u8; 256] = {
 #[inline]
 fn hex_group(bytes: &[u8]) -> (u16, usize) {
     let digit = |byte: u8| u16::from(HEX_DIGITS[usize::from(byte)]);
-    let [a, b, c, d, e] = match bytes.first_chunk() {
+    let chunk: [u8; 5] = match bytes.first_chunk() {
         Some(chunk) => *chunk,
         None => std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0)),
     };
-    let (mut group, second, third, fourth) = (digit(a), digit(b), digit(c), digit(d));
+    let (mut group, second) = (digit(chunk[0]), digit(chunk[1]));
+    let (third, fourth, fifth) = (digit(chunk[2]), digit(chunk[3]), digit(chunk[4]));
     if group > 15 {
         return (0, 0);
     }
@@ -181,7 +186,7 @@ fn hex_group(bytes: &[u8]) -> (u16, usize) {
     if fourth > 15 {
         return (group, 3);
     }
-    if digit(e) <= 15 {
+    if fifth <= 15 {
         return (0, 0);
     }
     (group << 4 | fourth, 4)

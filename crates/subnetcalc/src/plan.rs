@@ -9,8 +9,8 @@ use std::fmt;
 
 use crate::bits::Bits;
 use crate::count::Count;
+use crate::interval::Interval;
 use crate::prefix::Prefix;
-use crate::set::Interval;
 
 /// A requested part of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::bits::Bits;
 use crate::count::Count;
-use crate::set::Interval;
+use crate::interval::Interval;
 
 /// A network: its first address and its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

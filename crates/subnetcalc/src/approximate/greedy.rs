@@ -8,9 +8,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::bits::Bits;
+use crate::interval::Interval;
 use crate::ipset::IpSet;
 use crate::prefix::Prefix;
-use crate::set::{Interval, IntervalSet};
+use crate::set::IntervalSet;
 
 /// Merges networks until there are at most `count` in both families together. Returns
 /// `None` if that is impossible because both families are present and `count` is 1.

@@ -10,8 +10,9 @@ mod optimal;
 
 use crate::bits::Bits;
 use crate::count::Count;
+use crate::interval::Interval;
 use crate::ipset::IpSet;
-use crate::set::{Interval, IntervalSet};
+use crate::set::IntervalSet;
 
 /// The maximum number of networks of a family that are merged step by step, at 130
 /// bytes each. A range on one line of a list can have 254 networks.

@@ -7,9 +7,10 @@
 
 use crate::bits::Bits;
 use crate::count::Count;
+use crate::interval::Interval;
 use crate::ipset::IpSet;
 use crate::prefix::Prefix;
-use crate::set::{Interval, IntervalSet};
+use crate::set::IntervalSet;
 
 /// The largest product of the number of networks and the number wanted. It bounds the
 /// time, and four times the product bounds the memory in bytes.

@@ -4,11 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use common::app::Io;
-use common::operands::Origin;
-use common::{Error, Exit, Kind, Result};
+use common::{Error, Exit, Result};
 
 use crate::cli::GrepArgs;
-use crate::grep::long::{KEPT_MAX, LongLine, PartOutcome};
+use crate::grep::long::{LongLine, PartOutcome, too_long};
 use crate::grep::pipeline::{self, Failure, Work};
 use crate::grep::select::{OutputMode, SelectRules, Selection, Selector};
 use crate::input::{self, Content, LineBuffer, LineReader, Stdin};
@@ -70,18 +69,6 @@ impl Work for SelectLines {
         result.ended = u64::from(last);
         result.too_long = outcome == PartOutcome::TooLong;
     }
-}
-
-/// Returns the error about a selected line that is too long to be printed.
-pub(super) fn too_long(file: &str, line: u64) -> Error {
-    let message = format!("selected line not printed: it is longer than {KEPT_MAX} bytes");
-    let origin = Origin {
-        file: file.to_owned(),
-        line,
-    };
-    Error::new(Kind::Input, message)
-        .hint("use -o, -c or -q, which have no limit")
-        .with_origin(origin.to_string())
 }
 
 /// A search with the same options for each file.

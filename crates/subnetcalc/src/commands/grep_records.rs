@@ -6,14 +6,12 @@ use common::app::Io;
 use common::{Result, time};
 use serde::{Serialize, Serializer};
 
-use crate::grep::long::{KEPT_MAX, LongLine, PartOutcome};
+use crate::grep::found::Found;
+use crate::grep::long::{KEPT_MAX, LongLine, PartOutcome, too_long};
 use crate::grep::pipeline::Failure;
-use crate::grep::scan::Found;
 use crate::grep::select::{OutputMode, Selector};
 use crate::grep::suffix::written_length;
 use crate::input::{self, Content, LineBuffer, LineReader};
-
-use super::grep::too_long;
 
 /// The record of a selected line or of a file.
 #[derive(Serialize)]

@@ -30,8 +30,9 @@ pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let mut first = true;
     let networks = match &args.networks[..] {
         // As in ipcalc, an address and a mask are one network.
-        [address, mask] => match mask::parse_address_and_mask(address, mask, rules) {
-            Some(net) => vec![net.to_string()],
+        [address, mask] => match mask::parse_address_and_mask(address, mask, rules.wildcard) {
+            Some(Ok(net)) => vec![net.to_string()],
+            Some(Err(reason)) => return Err(Error::input(mask, reason)),
             None => args.networks.clone(),
         },
         networks => networks.to_vec(),

@@ -8,13 +8,13 @@ use common::{Error, Exit, Result};
 use crate::bits::Bits;
 use crate::cli::{HostsArgs, SampleArgs, SplitArgs};
 use crate::count::Count;
+use crate::interval::Interval;
 use crate::list::{Lister, Sequence};
 use crate::operand::{self, Rules};
 use crate::output::Printer;
 use crate::parse::{AnyMember, Member};
 use crate::prefix::{Prefix, with_prefix};
 use crate::random::Shuffle;
-use crate::set::Interval;
 
 use super::{for_each, for_each_network, parse_network, single, single_network};
 

@@ -14,13 +14,13 @@ use serde::Serialize;
 use crate::bits::Bits;
 use crate::cli::MatchArgs;
 use crate::input::{self, Content, LINE_MAX, LineBuffer, LineReader};
+use crate::interval::{Interval, sort_intervals};
 use crate::ipset::option_words;
 use crate::lookup::SegmentTable;
 use crate::members::{FamilyMembers, Keep, Members};
 use crate::operand::{self, Rules};
 use crate::output::{push_member, push_range};
 use crate::parse;
-use crate::set::{Interval, sort_intervals};
 
 /// The number of addresses that are looked up together.
 const BATCH_SIZE: usize = 256;

@@ -11,12 +11,13 @@ use crate::cli::{
 };
 use crate::count::Count;
 use crate::input;
+use crate::interval::{Interval, sort_intervals};
 use crate::ipset::{IpSet, option_words};
 use crate::members::{FamilyMembers, Keep, Members};
 use crate::operand::{self, Rules};
 use crate::output::{Change, Printer, push_member, push_range};
 use crate::prefix::{MergedCovers, Prefix};
-use crate::set::{Interval, IntervalSet, sort_intervals};
+use crate::set::IntervalSet;
 
 use super::single_network;
 

@@ -2,7 +2,8 @@
 
 use crate::parse;
 
-use super::scan::{Address, Found, LONGEST, is_bare};
+use super::found::{Address, Found};
+use super::scan::{LONGEST, is_bare};
 use super::suffix::{ZONE_MAX, is_port, prefix_length, zone_length};
 
 /// Returns the address if the first field of a line consists of one: bare or in

@@ -5,13 +5,29 @@
 //! continue in the next one, and at most [`KEPT_MAX`] bytes of a line that may have to
 //! be printed.
 
+use common::operands::Origin;
+use common::{Error, Kind};
+
 use super::field::first_field;
-use super::scan::{AFTER, BEFORE, Found, Scan};
+use super::found::Found;
+use super::scan::{AFTER, BEFORE, Scan};
 use super::select::{OutputMode, Selection, Selector};
 use super::suffix::written_length;
 
 /// The maximum number of bytes of a line that are kept until it is selected.
 pub(crate) const KEPT_MAX: usize = 64 << 20;
+
+/// Returns the error about a selected line that is too long to be printed.
+pub(crate) fn too_long(file: &str, line: u64) -> Error {
+    let message = format!("selected line not printed: it is longer than {KEPT_MAX} bytes");
+    let origin = Origin {
+        file: file.to_owned(),
+        line,
+    };
+    Error::new(Kind::Input, message)
+        .hint("use -o, -c or -q, which have no limit")
+        .with_origin(origin.to_string())
+}
 
 /// The number of bytes of a line that decide about its first field.
 const FIELD_SIZE: usize = 128;

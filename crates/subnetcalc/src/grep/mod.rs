@@ -6,6 +6,7 @@
 //! output in order.
 
 pub(crate) mod field;
+pub(crate) mod found;
 pub(crate) mod long;
 pub(crate) mod pipeline;
 pub(crate) mod scan;

@@ -11,7 +11,8 @@
 
 use crate::parse;
 
-use super::suffix::{ZONE_MAX, is_port, prefix_length};
+use super::found::{Address, Found};
+use super::suffix::{ZONE_MAX, may_end, prefix_length};
 
 /// The longest address in bytes: six groups and a dotted quad.
 pub(super) const LONGEST: usize = 45;
@@ -22,23 +23,6 @@ pub(crate) const BEFORE: usize = 8;
 /// The number of bytes from a dot or colon on that decide the address, its end, its
 /// zone and its prefix length.
 pub(crate) const AFTER: usize = LONGEST + 1 + ZONE_MAX + 8;
-
-/// An address and its position in the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// The index of its first byte.
-    pub(crate) start: usize,
-    /// The index after its last byte.
-    pub(crate) end: usize,
-    pub(crate) address: Address,
-}
-
-/// An address of either family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Address {
-    V4(u32),
-    V6(u128),
-}
 
 /// Iterates over the addresses of a text from left to right.
 #[derive(Clone, Debug)]
@@ -237,19 +221,6 @@ impl Iterator for Scan<'_> {
 #[inline]
 fn may_precede(before: u8) -> bool {
     !before.is_ascii_alphanumeric() && before != b'.'
-}
-
-/// Returns whether an address may end at this index.
-#[inline]
-pub(super) fn may_end(text: &[u8], end: usize, dot_port: bool) -> bool {
-    match text.get(end) {
-        None => true,
-        Some(b'.') => {
-            !text.get(end + 1).is_some_and(u8::is_ascii_alphanumeric)
-                || dot_port && is_port(&text[end + 1..])
-        }
-        Some(byte) => !byte.is_ascii_alphanumeric(),
-    }
 }
 
 /// Returns whether the text from `start` to `end` is a `::` without brackets and

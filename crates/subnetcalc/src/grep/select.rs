@@ -6,7 +6,8 @@ use crate::ipset::IpSet;
 use crate::lookup::Membership;
 
 use super::field::first_field;
-use super::scan::{Address, Found, Scan};
+use super::found::{Address, Found};
+use super::scan::Scan;
 use super::suffix::written_length;
 
 /// Which lines are selected.

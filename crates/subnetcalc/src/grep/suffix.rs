@@ -1,10 +1,23 @@
-//! Parsers of the text that can follow an address: a zone, a prefix length, or a port
+//! The text that can follow an address: its end, a zone, a prefix length, or a port
 //! after a dot.
 
-use super::scan::{Address, Found, may_end};
+use super::found::{Address, Found};
 
 /// The longest zone in bytes: on Linux, names of interfaces have at most 15.
 pub(super) const ZONE_MAX: usize = 15;
+
+/// Returns whether an address may end at this index.
+#[inline]
+pub(super) fn may_end(text: &[u8], end: usize, dot_port: bool) -> bool {
+    match text.get(end) {
+        None => true,
+        Some(b'.') => {
+            !text.get(end + 1).is_some_and(u8::is_ascii_alphanumeric)
+                || dot_port && is_port(&text[end + 1..])
+        }
+        Some(byte) => !byte.is_ascii_alphanumeric(),
+    }
+}
 
 /// Returns whether text starts with a complete port number, 1 to 65535.
 pub(super) fn is_port(text: &[u8]) -> bool {
