@@ -282,12 +282,12 @@ impl Serialize for Error {
 /// An error record with additional keys that are null.
 pub(crate) struct WithKeys<'a> {
     error: &'a Error,
-    keys: &'a [&'static str],
+    keys: &'a [&'a str],
 }
 
 impl Error {
     /// Returns the record with the keys of a tool, which are null, before the time.
-    pub(crate) fn with_keys<'a>(&'a self, keys: &'a [&'static str]) -> WithKeys<'a> {
+    pub(crate) fn with_keys<'a>(&'a self, keys: &'a [&'a str]) -> WithKeys<'a> {
         WithKeys { error: self, keys }
     }
 }

@@ -107,6 +107,17 @@ fn key(text: &str) -> Option<Key<'_>> {
     })
 }
 
+/// Returns the keys that a tool adds to the error record of all tools, in order.
+pub fn error_keys(table: &str) -> Vec<&str> {
+    let records = parse(table);
+    let error = records.iter().find(|record| record.name == "error");
+    let keys = error.map_or(&[][..], |error| &error.keys);
+    keys.iter()
+        .map(|key| key.name)
+        .filter(|name| !["target", "kind", "message", "time"].contains(name))
+        .collect()
+}
+
 /// Writes the JSON Schema (2020-12) of all records of a tool as one line.
 ///
 /// The text is assembled by hand, since serializers of this format would be larger
@@ -295,6 +306,15 @@ late = reply: A late reply.
         assert_eq!(records[0].keys[1].keys[0].about, "Its code.");
         assert!(records[0].keys[1].nullable);
         assert_eq!(records[1].form, Some("load"));
+    }
+
+    #[test]
+    fn a_tool_can_add_keys_to_its_errors() {
+        let table = "error: A failure.\n    target  string?  The operand.\n    \
+                     icmp  object?  The ICMP error.\n        code  integer  Its code.\n    \
+                     time  string  The time.\n";
+        assert_eq!(error_keys(table), ["icmp"]);
+        assert_eq!(error_keys(TABLE), [""; 0]);
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(crate) fn v6(bytes: &[u8], may_end: impl Fn(usize) -> bool) -> Option<(u128,
 /// The groups of an IPv6 address, as far as they have been parsed.
 #[derive(Default)]
 struct Groups {
-    /// The groups, joined.
+    /// The groups as one number, the first in its highest bits.
     bits: u128,
     /// The number of groups.
     count: usize,

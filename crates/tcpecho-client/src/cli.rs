@@ -292,8 +292,4 @@ impl common::app::Cli for Cli {
     fn records() -> &'static str {
         include_str!("records.txt")
     }
-
-    fn error_keys() -> &'static [&'static str] {
-        &["address", "seq"]
-    }
 }

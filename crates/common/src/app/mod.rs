@@ -24,6 +24,7 @@ use crate::generate::{self, Generate};
 use crate::operands::Operands;
 use crate::options::Common;
 use crate::out::Out;
+use crate::schema;
 
 pub use reporter::Reporter;
 
@@ -40,13 +41,8 @@ pub trait Cli: Parser {
         Self::command()
     }
 
-    /// Returns the keys that the tool adds to every error record. They are
-    /// null in the records that are written here.
-    fn error_keys() -> &'static [&'static str] {
-        &[]
-    }
-
-    /// Returns the table of the tool's JSON records ([`crate::schema`]).
+    /// Returns the table of the tool's JSON records ([`crate::schema`]). Errors get
+    /// the keys of its record `error`; this crate writes them as null.
     fn records() -> &'static str {
         ""
     }
@@ -83,8 +79,8 @@ pub struct Io {
     usage: fn(&[OsString]) -> String,
     /// Returns the command that prints the help for these arguments.
     help: fn(&[OsString]) -> String,
-    /// The keys of [`Cli::error_keys`].
-    error_keys: &'static [&'static str],
+    /// The table of [`Cli::records`].
+    records: &'static str,
 }
 
 /// Which of the standard streams are terminals.
@@ -111,7 +107,7 @@ impl Io {
             args: Vec::new(),
             usage: |_| String::new(),
             help: |_| String::new(),
-            error_keys: &[],
+            records: "",
         }
     }
 
@@ -176,7 +172,8 @@ impl Io {
     pub fn fail(&mut self, error: &Error) -> Result<()> {
         self.report.error(error);
         if self.json {
-            self.out.json(&error.with_keys(self.error_keys))?;
+            let keys = schema::error_keys(self.records);
+            self.out.json(&error.with_keys(&keys))?;
         }
         Ok(())
     }
@@ -207,7 +204,7 @@ pub fn run<C: Cli>(
         args: std::env::args_os().collect(),
         usage: usage::usage::<C>,
         help: usage::help::<C>,
-        error_keys: C::error_keys(),
+        records: C::records(),
     };
     let outcome = if only_version(&io.args) {
         version(tool, &mut io)

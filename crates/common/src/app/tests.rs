@@ -104,7 +104,7 @@ fn the_highest_status_of_the_run_is_the_final_one() {
 fn the_last_error_is_reported_and_output_is_flushed() {
     let (stdout, stderr) = (Stream::default(), Stream::default());
     let mut io = sample(&stdout, &stderr);
-    io.error_keys = &["seq"];
+    io.records = "error: A failure.\n    seq  integer?  The number.\n";
     io.json = true;
     io.out.line("before").unwrap();
     let exit = finish(Err(Error::input("x", "not an address")), &mut io);

@@ -86,33 +86,6 @@ impl common::app::Cli for Cli {
         &self.common
     }
 
-    fn error_keys() -> &'static [&'static str] {
-        &[
-            "url",
-            "final_url",
-            "method",
-            "status",
-            "reason",
-            "http_version",
-            "headers",
-            "body",
-            "body_base64",
-            "file",
-            "bytes",
-            "wire_bytes",
-            "sha256",
-            "redirects",
-            "address",
-            "tls",
-            "dns_ms",
-            "connect_ms",
-            "tls_ms",
-            "first_byte_ms",
-            "duration_ms",
-            "error",
-        ]
-    }
-
     fn records() -> &'static str {
         include_str!("../records.txt")
     }

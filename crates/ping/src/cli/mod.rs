@@ -316,10 +316,6 @@ impl common::app::Cli for Cli {
         include_str!("../records.txt")
     }
 
-    fn error_keys() -> &'static [&'static str] {
-        crate::output::records::ERROR_KEYS
-    }
-
     fn foreign_option_hint(option: &str) -> Option<&'static str> {
         unsupported_option_hint(option)
     }

@@ -68,9 +68,6 @@ pub(crate) struct ErrorRecord {
     time: String,
 }
 
-/// The keys of [`ErrorRecord`] that ping adds to the common error record.
-pub(crate) const ERROR_KEYS: &[&str] = &["address", "seq", "icmp", "rtt_ms"];
-
 /// The record of a redirect or source quench about a probe, which may still be
 /// answered.
 #[derive(Debug, Serialize)]
