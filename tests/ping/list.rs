@@ -110,7 +110,7 @@ fn bad_operands_do_not_stop_the_others() {
     let out = ping("--alive 127.0.0.1 127.1 127.0.0.0/33 ::1-127.0.0.1 127.0.0.2").run();
     out.code(2).stdout("127.0.0.1\n127.0.0.2\n").stderr(
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
-         ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
+         ping: 127.0.0.0/33: the prefix length is out of range; use 0 to 32\n\
          ping: ::1-127.0.0.1: the start and the end of the range are of different families\n",
     );
     let out = ping("--alive -")

@@ -16,7 +16,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "-W 0 127.0.0.1",
-        "ping: invalid value '0' for '-W': must be longer than zero; see 'ping --help'\n",
+        "ping: invalid value '0' for '-W': must be greater than 0; see 'ping --help'\n",
     ),
     (
         "-p xyz 127.0.0.1",
@@ -36,7 +36,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "127.0.0.0/33",
-        "ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n",
+        "ping: 127.0.0.0/33: the prefix length is out of range; use 0 to 32\n",
     ),
     (
         "--reachable 3 127.0.0.1 127.0.0.2",
@@ -52,7 +52,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "-nR 127.0.0.1",
-        "ping: -R is not supported: use traceroute or tracepath; see 'ping --help'\n",
+        "ping: -R is not supported; use traceroute or tracepath; see 'ping --help'\n",
     ),
     (
         "-4 ::1",
@@ -110,7 +110,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "127.1 127.0.0.0/33 fe80::1%nope",
         "ping: 127.1: not an address: IPv4 needs four numbers, this has 2\n\
-             ping: 127.0.0.0/33: prefix length out of range; use 0 to 32\n\
+             ping: 127.0.0.0/33: the prefix length is out of range; use 0 to 32\n\
              ping: fe80::1%nope: no such network interface\n",
     ),
     (
@@ -119,8 +119,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[::1] 127.0.0.1:80",
-        "ping: [::1]: brackets do not belong here; use ::1\n\
-         ping: 127.0.0.1:80: a port does not belong here; use 127.0.0.1\n",
+        "ping: [::1]: unexpected brackets; use ::1\n\
+         ping: 127.0.0.1:80: unexpected port; use 127.0.0.1\n",
     ),
     (
         "127.0.0.1-3",
@@ -278,7 +278,7 @@ fn every_letter_of_iputils_is_accepted_or_explained() {
         "g", "u", "x 1", "X 1", "o", "J", "k 1", // fping, BSD
     ] {
         let out = ping(&format!("-{letter} 127.0.0.1")).run();
-        let start = format!("ping: -{} is not supported: ", &letter[..1]);
+        let start = format!("ping: -{} is not supported; ", &letter[..1]);
         out.code(2).stdout("").stderr_contains(&start);
         assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
     }

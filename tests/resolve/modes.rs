@@ -291,7 +291,7 @@ fn options_of_dig_have_hints() {
             .code(2)
             .stdout("")
             .stderr(&format!(
-                "resolve: {option} is not supported: {line}; see 'resolve --help'\n"
+                "resolve: {option} is not supported; {line}; see 'resolve --help'\n"
             ));
     }
     for args in [["@127.0.0.1:1", "+short"], ["localhost", "+short"]] {

@@ -86,20 +86,11 @@ fn urls_ports_and_brackets_are_explained() {
             "https://[2001:db8::1]:443/",
             "this is a URL; use its host, 2001:db8::1",
         ),
-        (
-            "www.corp.test:443",
-            "a port does not belong here; use www.corp.test",
-        ),
-        ("192.0.2.1:53", "a port does not belong here; use 192.0.2.1"),
-        (
-            "[2001:db8::1]:53",
-            "a port does not belong here; use 2001:db8::1",
-        ),
-        (
-            "[2001:db8::1]",
-            "brackets do not belong here; use 2001:db8::1",
-        ),
-        ("fe80::1%none", "no network interface none here"),
+        ("www.corp.test:443", "unexpected port; use www.corp.test"),
+        ("192.0.2.1:53", "unexpected port; use 192.0.2.1"),
+        ("[2001:db8::1]:53", "unexpected port; use 2001:db8::1"),
+        ("[2001:db8::1]", "unexpected brackets; use 2001:db8::1"),
+        ("fe80::1%none", "no network interface named none"),
     ] {
         for servers in [&[at(&server)][..], &[]] {
             let out = resolve().args(servers).arg(text).run();

@@ -391,7 +391,7 @@ fn zones_are_names_or_numbers_of_interfaces() {
         assert!(asked >= 10, "{asked}");
         write_conf("nameserver fe80::5%none\n");
         ask(&[]).code(2).stderr(
-            "resolve: /etc/resolv.conf: nameserver fe80::5%none: no network interface none here\n",
+            "resolve: /etc/resolv.conf: nameserver fe80::5%none: no network interface named none\n",
         );
         // The search list can be used without the servers.
         write_conf("nameserver fe80::5%none\nsearch test\n");
@@ -406,7 +406,7 @@ fn zones_are_names_or_numbers_of_interfaces() {
             .stderr("resolve: /etc/resolv.conf: nameserver 127.1: not an address\n");
         ask(&["@fe80::5%none"])
             .code(2)
-            .stderr_contains("fe80::5%none: no network interface none here");
+            .stderr_contains("fe80::5%none: no network interface named none");
         assert!(own.queries().is_empty());
         // Bytes that are not UTF-8 do not invalidate the other lines.
         std::fs::write(FILE, b"# \xff\xfe\nnameserver 127.0.0.1\n").expect("write it");

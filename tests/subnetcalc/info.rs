@@ -260,9 +260,9 @@ fn an_address_and_a_netmask_are_one_network() {
     run("192.168.1.0 255.255.255.1")
         .code(2)
         .stdout("")
-        .stderr("subnetcalc: 255.255.255.1: not a netmask: its ones are not contiguous\n");
+        .stderr("subnetcalc: 255.255.255.1: not a netmask: its one bits are not contiguous\n");
     run("192.168.1.0 0.0.0.255").code(2).stdout("").stderr(
-        "subnetcalc: 0.0.0.255: a wildcard mask, not a netmask; use --wildcard to accept it\n",
+        "subnetcalc: 0.0.0.255: a wildcard mask, not a netmask; add --wildcard to use it\n",
     );
     // With other operands, they are two networks.
     prints(
@@ -279,7 +279,7 @@ fn an_address_and_a_netmask_are_one_network() {
     );
     run("192.168.1.10 /24")
         .code(2)
-        .stderr("subnetcalc: /24: the address before '/' is missing; write ADDR/LEN as one word\n");
+        .stderr("subnetcalc: /24: missing address before '/'; write ADDR/LEN without a space\n");
     // A range is not a network.
     run("10.0.0.0 - 10.0.0.255").code(2).stdout("").stderr(
         "subnetcalc: 10.0.0.0-10.0.0.255: a range, not a network; 'subnetcalc aggregate' \
@@ -362,7 +362,7 @@ fn a_zone_is_accepted_and_ignored() {
         .code(2)
         .stdout("")
         .stderr(
-            "subnetcalc: fe80::1%: the zone after % is missing; use ADDR%INTERFACE\n\
+            "subnetcalc: fe80::1%: missing zone after '%'; use ADDR%IFACE\n\
              subnetcalc: 10.0.0.1%eth0: an IPv4 address cannot have a zone (%)\n",
         );
 }

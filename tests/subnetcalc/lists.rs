@@ -161,7 +161,7 @@ fn an_impossible_split_is_explained() {
         ),
         (
             "split 10.0.0.0/24 --parts 3",
-            "10.0.0.0/24: cannot be split into 3 equal parts, only into a power of two; use 2 or 4",
+            "10.0.0.0/24: cannot be split into 3 equal parts: the number must be a power of two; use 2 or 4",
         ),
         (
             "split 10.0.0.0/30 --parts 8",
@@ -199,7 +199,7 @@ fn a_sample_has_distinct_addresses() {
     prints("sample 10.0.0.0/24 0", &[]);
     says_no(
         "sample 10.0.0.0/30 5",
-        "10.0.0.0/30: cannot draw 5 addresses from 4",
+        "10.0.0.0/30: cannot sample 5 addresses: the network has 4",
     );
 }
 
@@ -225,7 +225,7 @@ fn hosts_of_a_range_are_all_its_addresses() {
         .run()
         .code(2)
         .stdout("255.255.255.255\n255.255.255.254\n")
-        .stderr("subnetcalc: -:2: 10.0.0.9-10.0.0.1: the range is reversed: its end is below its start\n");
+        .stderr("subnetcalc: -:2: 10.0.0.9-10.0.0.1: the end of the range is below its start\n");
 }
 
 #[test]

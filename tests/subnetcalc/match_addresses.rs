@@ -54,7 +54,7 @@ fn the_most_specific_member_is_found() {
 }
 
 #[test]
-fn an_address_without_a_network_is_status_1() {
+fn an_address_outside_all_networks_causes_status_1() {
     run("match --in 10.0.0.0/8 11.0.0.1 10.0.0.1")
         .code(1)
         .stdout("11.0.0.1\t-\n10.0.0.1\t10.0.0.0/8\n")
@@ -93,7 +93,7 @@ fn lines_of_stdin_are_looked_up() {
         )
         .stderr(
             "subnetcalc: -:6: bad: not an IPv4 or IPv6 address\n\
-             subnetcalc: -:7: 10.0.0.1/32: a network, but match looks up addresses\n",
+             subnetcalc: -:7: 10.0.0.1/32: a network, not an address; match looks up addresses\n",
         );
     subnetcalc()
         .args(["match", "--in", "-", "10.0.0.1"])
@@ -109,7 +109,7 @@ fn lines_of_stdin_are_looked_up() {
 }
 
 #[test]
-fn a_large_table_has_every_address() {
+fn every_address_of_a_large_table_is_found() {
     let mut nets = String::new();
     let mut addresses = String::new();
     let mut expected = String::new();
@@ -180,7 +180,7 @@ fn v4_mapped_addresses_can_be_unmapped() {
 
 /// Lookups are made in batches of one family.
 #[test]
-fn answers_keep_the_order_of_both_families() {
+fn results_keep_the_input_order_across_families() {
     let mut addresses = String::new();
     let mut expected = String::new();
     for n in 0..2000_u32 {

@@ -78,7 +78,7 @@ fn invalid_members_are_reported_and_the_others_used() {
         .stdout("10.0.0.0/7\n")
         .stderr(&format!(
             "subnetcalc: {path}:2: nonsense: not an IPv4 or IPv6 address\n\
-             subnetcalc: {path}:3: 10.0.0.0/33: prefix length out of range; use 0 to 32\n\
+             subnetcalc: {path}:3: 10.0.0.0/33: the prefix length is out of range; use 0 to 32\n\
              subnetcalc: {path}:4: \u{e9}: not an address: contains the character U+00E9\n\
              subnetcalc: 1.2.3: not an address: IPv4 needs four numbers, this has 3\n"
         ));

@@ -153,7 +153,7 @@ fn an_invalid_line_is_reported_and_the_others_used() {
         .run()
         .code(2)
         .stdout("10.0.0.0\n10.0.0.1\n10.0.0.9\n")
-        .stderr("subnetcalc: -:4: 10.0.0.0/99: prefix length out of range; use 0 to 32\n");
+        .stderr("subnetcalc: -:4: 10.0.0.0/99: the prefix length is out of range; use 0 to 32\n");
     let records = subnetcalc()
         .args(["--json", "--get", "total", "-"])
         .stdin("x\n10.0.0.0/8\n")
@@ -198,7 +198,7 @@ fn every_command_has_a_man_page() {
         .stdout_contains("\\fBsubnetcalc\\-reverse\\fR(1)");
     for (command, text) in [
         ("info", "special.globally_reachable"),
-        ("grep", "at the end of a sentence"),
+        ("grep", "that ends a sentence"),
         ("reverse", "RFC 2317"),
         ("split", "PREFIX"),
     ] {
@@ -217,7 +217,7 @@ fn every_command_has_a_man_page() {
 #[test]
 fn every_command_has_help() {
     let out = run("--help");
-    out.code(0).stderr("").stdout_contains("EXIT STATUS");
+    out.code(0).stderr("").stdout_contains("Exit status:");
     for command in [
         "info",
         "hosts",

@@ -322,12 +322,12 @@ fn invalid_operands_and_options_are_refused() {
         ),
         (
             &["localhost"],
-            "localhost: no port; use HOST:PORT or HOST PORT",
+            "localhost: missing port; use HOST:PORT or HOST PORT",
         ),
         (&["localhost:0"], "localhost:0: cannot connect to port 0"),
         (
             &["localhost:99999"],
-            "localhost:99999: port out of range; use 1 to 65535",
+            "localhost:99999: the port is out of range; use 1 to 65535",
         ),
         (
             &["127.1:80"],
@@ -390,7 +390,7 @@ fn invalid_operands_and_options_are_refused() {
             &["a:1", "-c", "1", "--size", "70k", "-u"],
             "--size must be at most 65527 over UDP",
         ),
-        (&["a:1", "x", "--timeout", "0"], "must be longer than zero"),
+        (&["a:1", "x", "--timeout", "0"], "must be greater than 0"),
     ] {
         let out = client().args(args).run();
         out.code(2).stdout("").stderr_contains(why);

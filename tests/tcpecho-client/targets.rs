@@ -38,7 +38,7 @@ fn zones_and_international_names_are_accepted() {
     let out = lab.script(script);
     out.stdout(
         "one 0\ntwo 0\nthree 0\nfour 0\nfive 0\n 0\n1 sent, 1 received\n\
-         tcpecho-client: [fe80::b%nowhere]:7: no network interface nowhere here\n 2\n\
+         tcpecho-client: [fe80::b%nowhere]:7: no network interface named nowhere\n 2\n\
          seven 0\neight 0\n",
     );
 }

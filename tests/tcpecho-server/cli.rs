@@ -5,7 +5,10 @@ use crate::harness::{Server, tool};
 #[test]
 fn invalid_arguments_are_errors() {
     let cases: [(&[&str], &str); 17] = [
-        (&["65536"], "65536: port out of range; use 0 to 65535"),
+        (
+            &["65536"],
+            "65536: the port is out of range; use 0 to 65535",
+        ),
         (
             &["tcp://127.0.0.1:7"],
             "tcp://127.0.0.1:7: this is a URL; use ADDR:PORT",
@@ -23,7 +26,10 @@ fn invalid_arguments_are_errors() {
             &["127.1:80"],
             "127.1:80: not an address: IPv4 needs four numbers, this has 2",
         ),
-        (&["a:65536"], "a:65536: port out of range; use 0 to 65535"),
+        (
+            &["a:65536"],
+            "a:65536: the port is out of range; use 0 to 65535",
+        ),
         (&["unix:"], "unix:: missing path; use unix:PATH"),
         (&["--count", "0", ":0"], "invalid value '0' for '--count"),
         (&["--idle-timeout", "5x", ":0"], "not a duration"),
@@ -57,8 +63,8 @@ fn invalid_arguments_are_errors() {
 fn all_invalid_operands_are_reported() {
     let out = tool().args(["x", "127.0.0.1:0", "y"]).run();
     out.code(2).stdout("").stderr(
-        "tcpecho-server: x: no port; use HOST:PORT\n\
-         tcpecho-server: y: no port; use HOST:PORT\n",
+        "tcpecho-server: x: missing port; use HOST:PORT\n\
+         tcpecho-server: y: missing port; use HOST:PORT\n",
     );
     let out = tool().args(["--json", "x"]).run();
     out.code(2);
@@ -68,7 +74,7 @@ fn all_invalid_operands_are_reported() {
         record,
         serde_json::json!({
             "type": "error", "target": "x", "kind": "input",
-            "message": "no port; use HOST:PORT", "time": null,
+            "message": "missing port; use HOST:PORT", "time": null,
         })
     );
 }
@@ -84,7 +90,7 @@ fn operands_can_come_from_standard_input() {
     let out = tool().arg("-").stdin("127.0.0.1:0\nbad\n").run();
     out.code(2)
         .stdout("")
-        .stderr("tcpecho-server: -:2: bad: no port; use HOST:PORT\n");
+        .stderr("tcpecho-server: -:2: bad: missing port; use HOST:PORT\n");
 }
 
 #[test]

@@ -4,9 +4,8 @@
 //! Two servers, one of them with TLS, delay, drop, corrupt, truncate and reset
 //! their echoes. In each round clients of every mode connect; some reset their
 //! connections, some never read. One client runs for the complete time. After each
-//! round the servers are idle until their timeouts have expired, then a sample of
-//! each process is taken. After a warm-up no sample may have more memory than the
-//! first ones. After the last client, a server must have the same number of
+//! round, once the idle timeouts have expired, it samples each process. No sample after
+//! the warm-up may exceed the first ones by more than a tolerance. After the last client, a server must have the same number of
 //! descriptors as before the first one.
 
 use std::io::Write;
@@ -23,17 +22,17 @@ use testkit::tls::{Authority, Leaf};
 use crate::USAGE;
 
 /// The default of `--seconds`.
-const SECONDS: u64 = 600;
+const DEFAULT_SECONDS: u64 = 600;
 
-/// The least number of rounds of the warm-up, in which caches and pools grow.
+/// The minimum number of rounds of the warm-up, in which caches and pools grow.
 const WARM_UP_ROUNDS: usize = 3;
-/// The least time of the warm-up, as a fraction of the total time: a fifth.
-const WARM_UP_SHARE: u64 = 5;
+/// The warm-up takes at least the total time divided by this.
+const WARM_UP_DIVISOR: u64 = 5;
 
-/// The number of samples of the baseline, and the least number of later ones.
+/// The number of samples of the baseline, and the minimum number of later ones.
 const BASELINE_SAMPLES: usize = 3;
 
-/// The accepted growth in bytes, for the variation of the allocator. A leak of a
+/// The tolerated growth in bytes, since allocators vary. A leak of a
 /// few bytes per connection exceeds it after a hundred thousand connections.
 const TOLERANCE: u64 = 256 << 10;
 
@@ -47,19 +46,19 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 const FAULTS: &str = "--delay 1ms:3ms --drop 0.0005 --corrupt 0.01 --truncate 0.0005 \
     --reset 0.005 --seed 7 --idle-timeout 2s";
 
-/// The arguments of the clients; `AT` is the address of the server.
+/// The arguments of the clients; `ADDR` is the address of the server.
 const CLIENTS: [&str; 7] = [
-    "AT --bench --reconnect --connections 40 --size 1:16k --duration 4s",
-    "AT --bench --connections 40 --size 1:16k --pipeline 4 --duration 4s",
-    "AT --bench --connections 100 --rate 2000 --duration 4s",
-    "AT -c 200 -i 10ms --timeout 1s",
-    "AT -c 50 -i 10ms --reconnect --timeout 1s",
-    "AT --file - --no-verify --timeout 4s",
-    "AT --connect-only -c 100 -i 10ms",
+    "ADDR --bench --reconnect --connections 40 --size 1:16k --duration 4s",
+    "ADDR --bench --connections 40 --size 1:16k --pipeline 4 --duration 4s",
+    "ADDR --bench --connections 100 --rate 2000 --duration 4s",
+    "ADDR -c 200 -i 10ms --timeout 1s",
+    "ADDR -c 50 -i 10ms --reconnect --timeout 1s",
+    "ADDR --file - --no-verify --timeout 4s",
+    "ADDR --connect-only -c 100 -i 10ms",
 ];
 
 /// The arguments of a client that sends datagrams.
-const DATAGRAMS: &str = "AT --udp -c 300 -i 10ms --size 1:1400 --timeout 1s";
+const DATAGRAMS: &str = "ADDR --udp -c 300 -i 10ms --size 1:1400 --timeout 1s";
 
 /// The memory and descriptors of a process at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +69,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(pid: u32) -> TaskResult<Self> {
+    fn take(pid: u32) -> TaskResult<Self> {
         let file = format!("/proc/{pid}/status");
         let fail = |reason: &dyn std::fmt::Display| format!("{file}: {reason}");
         let status = std::fs::read_to_string(&file).map_err(|error| fail(&error))?;
@@ -121,25 +120,25 @@ impl Samples {
         }
     }
 
-    /// Takes a sample. Samples before `warm` and of the first rounds belong to the
+    /// Takes a sample. Samples before `warm_up_time` and of the first rounds belong to the
     /// warm-up.
-    fn take(&mut self, start: Instant, warm: Duration) -> TaskResult<Sample> {
-        let sample = Sample::of(self.pid)?;
+    fn take(&mut self, start: Instant, warm_up_time: Duration) -> TaskResult<Sample> {
+        let sample = Sample::take(self.pid)?;
         let elapsed = start.elapsed();
         self.all.push((elapsed, sample));
-        if elapsed < warm || self.all.len() <= WARM_UP_ROUNDS {
+        if elapsed < warm_up_time || self.all.len() <= WARM_UP_ROUNDS {
             self.warm_up = self.all.len();
         }
         Ok(sample)
     }
 
     /// Whether there are enough samples after the warm-up.
-    fn are_enough(&self) -> bool {
+    fn has_enough_samples(&self) -> bool {
         self.all.len() >= self.warm_up + 2 * BASELINE_SAMPLES
     }
 
     /// Returns the maxima of the baseline and of the later samples in bytes.
-    fn memory(&self) -> TaskResult<(u64, u64)> {
+    fn memory_maxima(&self) -> TaskResult<(u64, u64)> {
         let (baseline, later) = self.all[self.warm_up..]
             .split_at_checked(BASELINE_SAMPLES)
             .ok_or_else(|| format!("{}: too few samples", self.name))?;
@@ -161,7 +160,7 @@ impl Samples {
                 println!("{:>6}: {:>4} s  {sample}", self.name, time.as_secs());
             }
         }
-        let (baseline, later) = self.memory()?;
+        let (baseline, later) = self.memory_maxima()?;
         println!(
             "{:>6}: baseline {} KiB, later maximum {} KiB, tolerance {} KiB",
             self.name,
@@ -187,11 +186,11 @@ impl Server {
         name: &'static str,
         bins: &Bins,
         dir: &Path,
-        more: impl IntoIterator<Item = String>,
+        extra_args: impl IntoIterator<Item = String>,
     ) -> TaskResult<Self> {
         let port_file = dir.join(format!("{name}.port"));
         let mut args: Vec<String> = FAULTS.split_whitespace().map(str::to_owned).collect();
-        args.extend(more);
+        args.extend(extra_args);
         args.extend(["--json", "--port-file"].map(str::to_owned));
         args.extend([port_file.display().to_string(), "127.0.0.1:0".to_owned()]);
         let log = dir.join(format!("{name}.log"));
@@ -203,21 +202,21 @@ impl Server {
         Ok(Self {
             running,
             addr: format!("127.0.0.1:{}", port.trim()),
-            initial: Sample::of(pid)?,
+            initial: Sample::take(pid)?,
             samples: Samples::new(name, pid),
         })
     }
 
     /// Ends the server after its last client and returns the problems found.
-    fn end(mut self) -> TaskResult<Vec<String>> {
+    fn finish(mut self) -> TaskResult<Vec<String>> {
         let name = self.samples.name;
         let mut problems = Vec::new();
         if !self.samples.report()? {
-            problems.push(format!("{name} has grown"));
+            problems.push(format!("the memory of the {name} server has grown"));
         }
         let (before, after) = (
             self.initial.descriptors,
-            Sample::of(self.samples.pid)?.descriptors,
+            Sample::take(self.samples.pid)?.descriptors,
         );
         println!("{name:>6}: {before} descriptors before the first client, {after} after the last");
         if after != before {
@@ -244,14 +243,14 @@ impl Server {
 /// Runs the rounds and reports the results.
 pub(crate) fn run(args: &[String]) -> TaskResult {
     let seconds = match args {
-        [] => SECONDS,
+        [] => DEFAULT_SECONDS,
         [option, number] if option == "--seconds" => number
             .parse()
             .map_err(|_| format!("--seconds needs a number\n{USAGE}"))?,
         _ => return Err(format!("soak accepts only --seconds N\n{USAGE}")),
     };
     if !cfg!(target_os = "linux") {
-        return Err("soak needs Linux, since it reads /proc".to_owned());
+        return Err("soak requires Linux, because it reads /proc".to_owned());
     }
     let bins = Bins::build(Profile::Release)?;
     let dir = workspace::scratch()?;
@@ -264,25 +263,27 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
         key.display().to_string(),
     ];
     let udp = ["--udp".to_owned()];
-    let mut plain = Server::start("plain", &bins, dir.path(), udp)?;
+    let mut plain_server = Server::start("plain", &bins, dir.path(), udp)?;
     let mut tls_server = Server::start("tls", &bins, dir.path(), tls)?;
-    let line = "AT --bench --reconnect --connections 10 --rate 200 --json";
+    let line = "ADDR --bench --reconnect --connections 10 --rate 200 --json";
     let duration = ["--duration".to_owned(), format!("{}s", 2 * seconds + 600)];
-    let args = client_args(line, &plain.addr).into_iter().chain(duration);
+    let args = client_args(line, &plain_server.addr)
+        .into_iter()
+        .chain(duration);
     let log = dir.path().join("client.log");
-    let mut long = Background::start(bins.tool("tcpecho-client"), args, &log)?;
-    let mut client = Samples::new("client", long.pid());
+    let mut long_client = Background::start(bins.tool("tcpecho-client"), args, &log)?;
+    let mut client = Samples::new("client", long_client.pid());
     let start = Instant::now();
-    let warm = Duration::from_secs(seconds / WARM_UP_SHARE);
-    while start.elapsed() < Duration::from_secs(seconds) || !client.are_enough() {
-        one_round(&bins, &plain.addr, &[])?;
+    let warm_up_time = Duration::from_secs(seconds / WARM_UP_DIVISOR);
+    while start.elapsed() < Duration::from_secs(seconds) || !client.has_enough_samples() {
+        one_round(&bins, &plain_server.addr, &[])?;
         one_round(&bins, &tls_server.addr, &["--tls", "--insecure"])?;
         // The plain server has been idle during the second round.
         thread::sleep(IDLE_TIME);
-        let plain_sample = plain.samples.take(start, warm)?;
-        let tls_sample = tls_server.samples.take(start, warm)?;
-        let client_sample = client.take(start, warm)?;
-        for running in [&plain.running, &tls_server.running, &long] {
+        let plain_sample = plain_server.samples.take(start, warm_up_time)?;
+        let tls_sample = tls_server.samples.take(start, warm_up_time)?;
+        let client_sample = client.take(start, warm_up_time)?;
+        for running in [&plain_server.running, &tls_server.running, &long_client] {
             running.discard();
         }
         println!(
@@ -293,16 +294,16 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     }
     let mut problems = Vec::new();
     if !client.report()? {
-        problems.push("client has grown".to_owned());
+        problems.push("the memory of the client has grown".to_owned());
     }
-    // With the faults its status is 1; a higher one is an error.
-    let code = long.terminate()?;
+    // The faults cause status 1; a higher status is an error.
+    let code = long_client.terminate()?;
     if code > 1 {
         problems.push(format!("client ended with status {code}"));
     }
     thread::sleep(IDLE_TIME);
-    problems.extend(plain.end()?);
-    problems.extend(tls_server.end()?);
+    problems.extend(plain_server.finish()?);
+    problems.extend(tls_server.finish()?);
     if problems.is_empty() {
         println!("no leak found");
         Ok(())
@@ -313,7 +314,7 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
 
 fn client_args(line: &str, addr: &str) -> Vec<String> {
     line.split_whitespace()
-        .map(|word| if word == "AT" { addr } else { word }.to_owned())
+        .map(|word| if word == "ADDR" { addr } else { word }.to_owned())
         .collect()
 }
 
@@ -333,7 +334,7 @@ fn one_round(bins: &Bins, addr: &str, tls: &[&str]) -> TaskResult {
                         .timeout(CLIENT_TIMEOUT)
                         .run()?;
                     // With the faults 0, 1 and 3 are expected; 2 is a local
-                    // fault, and 128 or more a signal, which is a crash.
+                    // error, and 128 or more a signal, which is a crash.
                     match done.code {
                         0 | 1 | 3 => Ok(()),
                         _ => done.expect_code(0),
@@ -388,8 +389,8 @@ mod tests {
     #[test]
     fn the_baseline_follows_the_warm_up() {
         let rising = samples(&[100, 9000, 900, 1000, 800, 1100, 1000, 1256]);
-        assert!(rising.are_enough());
-        assert_eq!(rising.memory(), Ok((1000 * 1024, 1256 * 1024)));
+        assert!(rising.has_enough_samples());
+        assert_eq!(rising.memory_maxima(), Ok((1000 * 1024, 1256 * 1024)));
         assert_eq!(rising.report(), Ok(true));
         // One larger sample is enough, even if later ones are smaller.
         let higher = samples(&[100, 900, 900, 1000, 800, 1257, 1000, 1000]);
@@ -399,7 +400,7 @@ mod tests {
     #[test]
     fn too_few_samples_are_an_error() {
         let short = samples(&[1, 1, 1, 1, 1]);
-        assert!(!short.are_enough());
+        assert!(!short.has_enough_samples());
         assert!(short.report().is_err());
     }
 }

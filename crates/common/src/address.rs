@@ -53,7 +53,7 @@ pub fn parse(text: &str) -> Result<IpAddr, String> {
 pub fn parse_cidr(text: &str) -> Result<(IpAddr, u8), String> {
     let (address, length) = text
         .split_once('/')
-        .ok_or_else(|| "no prefix length; use ADDR/LEN".to_owned())?;
+        .ok_or_else(|| "missing prefix length; use ADDR/LEN".to_owned())?;
     let address = parse(address)?;
     Ok((address, parse_prefix(length, &address)?))
 }
@@ -63,21 +63,19 @@ pub fn parse_cidr(text: &str) -> Result<(IpAddr, u8), String> {
 pub fn parse_prefix(text: &str, address: &IpAddr) -> Result<u8, String> {
     let max = if address.is_ipv4() { 32 } else { 128 };
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!(
-            "prefix length is not a number; use digits, 0 to {max}"
-        ));
+        return Err(format!("the prefix length is not a number; use 0 to {max}"));
     }
     if text.len() > 1 && text.starts_with('0') {
-        return Err("leading zero in the prefix length".to_owned());
+        return Err("the prefix length has a leading zero".to_owned());
     }
     match text.parse::<u8>() {
         Ok(length) if length <= max => Ok(length),
-        _ => Err(format!("prefix length out of range; use 0 to {max}")),
+        _ => Err(format!("the prefix length is out of range; use 0 to {max}")),
     }
 }
 
-/// Whether a text must be meant as an address, valid or not, because it consists of
-/// digits and dots, contains a colon, or ends with a number. Such a text must not
+/// Whether a text was meant as an address, valid or not: it consists of digits and dots,
+/// contains a colon, or ends with a number. Such a text must not
 /// be looked up as a name.
 pub fn looks_numeric(text: &str) -> bool {
     let text = text.trim_end_matches('.');
@@ -127,8 +125,8 @@ pub fn explain_other_form(text: &str) -> Option<String> {
     }
     if let Some((address, rest)) = bracketed(text) {
         return match rest.strip_prefix(':') {
-            Some(port) if is_port(port) => Some(unexpected("a port does", address)),
-            None if rest.is_empty() => Some(unexpected("brackets do", address)),
+            Some(port) if is_port(port) => Some(unexpected("port", address)),
+            None if rest.is_empty() => Some(unexpected("brackets", address)),
             _ => None,
         };
     }
@@ -138,11 +136,11 @@ pub fn explain_other_form(text: &str) -> Option<String> {
     }
     // A host contains a dot or a letter that is not a hexadecimal digit.
     let name = host.contains(|c: char| c == '.' || (c.is_alphanumeric() && !c.is_ascii_hexdigit()));
-    name.then(|| unexpected("a port does", host))
+    name.then(|| unexpected("port", host))
 }
 
 fn unexpected(part: &str, host: &str) -> String {
-    format!("{part} not belong here; use {host}")
+    format!("unexpected {part}; use {host}")
 }
 
 /// Splits `[ADDR]REST` with an IPv6 address, with or without a zone, into ADDR and
@@ -160,16 +158,16 @@ fn is_port(text: &str) -> bool {
 /// Returns the reason why a text is not an address.
 fn explain_invalid(text: &str) -> String {
     if text.is_empty() {
-        return "an address is missing".to_owned();
+        return "missing address".to_owned();
     }
-    if let Some(sentence) = explain_other_form(text) {
-        return sentence;
+    if let Some(reason) = explain_other_form(text) {
+        return reason;
     }
     if text.contains(char::is_whitespace) {
         return "not an address: it contains white space".to_owned();
     }
     if text.contains('%') {
-        return "not an address: a zone is not accepted here".to_owned();
+        return "unexpected zone; use the address without '%'".to_owned();
     }
     if let Some((head, _)) = text.split_once(['/', '-'])
         && head.parse::<IpAddr>().is_ok()
@@ -179,7 +177,7 @@ fn explain_invalid(text: &str) -> String {
         } else {
             "range"
         };
-        return format!("not an address but a {form}");
+        return format!("a {form}, not an address");
     }
     if !text.contains(':') && looks_numeric(text) {
         let octets: Vec<&str> = text.split('.').collect();
@@ -187,10 +185,10 @@ fn explain_invalid(text: &str) -> String {
             .iter()
             .any(|o| o.starts_with("0x") || o.starts_with("0X"))
         {
-            return "not an address: hexadecimal, which programs interpret differently".to_owned();
+            return "ambiguous address: hexadecimal; use four decimal octets".to_owned();
         }
         if octets.iter().any(|o| o.len() > 1 && o.starts_with('0')) {
-            return "not an address: leading zero, which programs interpret differently".to_owned();
+            return "ambiguous address: leading zero, which some programs read as octal".to_owned();
         }
         if octets.len() != 4 {
             return format!(
@@ -324,15 +322,12 @@ mod tests {
             ("file:///x", "this is a URL; use a host name"),
             ("a.b+c-d://host?x/y", "this is a URL; use its host, host"),
             ("http://host#part/x", "this is a URL; use its host, host"),
-            ("[fd77:2::2]", "brackets do not belong here; use fd77:2::2"),
-            (
-                "[fe80::1%lo]",
-                "brackets do not belong here; use fe80::1%lo",
-            ),
-            ("[::1]:80", "a port does not belong here; use ::1"),
-            ("10.0.0.1:80", "a port does not belong here; use 10.0.0.1"),
-            ("host:80", "a port does not belong here; use host"),
-            ("a.b:65535", "a port does not belong here; use a.b"),
+            ("[fd77:2::2]", "unexpected brackets; use fd77:2::2"),
+            ("[fe80::1%lo]", "unexpected brackets; use fe80::1%lo"),
+            ("[::1]:80", "unexpected port; use ::1"),
+            ("10.0.0.1:80", "unexpected port; use 10.0.0.1"),
+            ("host:80", "unexpected port; use host"),
+            ("a.b:65535", "unexpected port; use a.b"),
         ] {
             assert_eq!(parse(text).unwrap_err(), sentence, "{text}");
         }

@@ -29,7 +29,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let number: f64 = number.parse().map_err(|_| form())?;
     let seconds = number * seconds_per_unit;
     if seconds > MAX_SECONDS {
-        return Err("duration out of range; at most a hundred years".to_owned());
+        return Err("the duration is out of range; use at most 100 years".to_owned());
     }
     // Rounded to nanoseconds, so that 0.1 is exact.
     Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
@@ -38,7 +38,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 /// Like [`parse`], but rejects zero, for timeouts.
 pub fn parse_nonzero(text: &str) -> Result<Duration, String> {
     match parse(text)? {
-        Duration::ZERO => Err("must be longer than zero".to_owned()),
+        Duration::ZERO => Err("must be greater than 0".to_owned()),
         duration => Ok(duration),
     }
 }
@@ -95,7 +95,7 @@ mod tests {
     fn the_longest_duration_is_a_hundred_years() {
         let century = parse("876600h").unwrap();
         assert_eq!(century, Duration::from_secs(3_155_760_000));
-        assert!(parse("876601h").unwrap_err().contains("a hundred years"));
+        assert!(parse("876601h").unwrap_err().contains("at most 100 years"));
     }
 
     proptest! {

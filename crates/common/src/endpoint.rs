@@ -34,7 +34,7 @@ pub fn parse(text: &str) -> Result<Endpoint, String> {
             .ok_or_else(|| "no ']' after the IPv6 address; use [ADDR]:PORT".to_owned())?;
         let port = rest
             .strip_prefix(':')
-            .ok_or_else(|| "no port; use [ADDR]:PORT".to_owned())?;
+            .ok_or_else(|| "missing port; use [ADDR]:PORT".to_owned())?;
         match address::parse(host)? {
             v6 @ IpAddr::V6(_) => (Host::Address(v6), port),
             IpAddr::V4(_) => return Err("only IPv6 addresses may be in brackets".to_owned()),
@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Result<Endpoint, String> {
     } else {
         let (host, port) = text
             .rsplit_once(':')
-            .ok_or_else(|| "no port; use HOST:PORT".to_owned())?;
+            .ok_or_else(|| "missing port; use HOST:PORT".to_owned())?;
         if host.contains(':') {
             return Err("an IPv6 address needs brackets; use [ADDR]:PORT".to_owned());
         }
@@ -77,10 +77,10 @@ pub fn parse_host(text: &str) -> Result<Host, String> {
 /// Parses a port: digits only, 0 to 65535.
 pub fn parse_port(text: &str) -> Result<u16, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err("port is not a number; use 0 to 65535".to_owned());
+        return Err("the port is not a number; use 0 to 65535".to_owned());
     }
     text.parse()
-        .map_err(|_| "port out of range; use 0 to 65535".to_owned())
+        .map_err(|_| "the port is out of range; use 0 to 65535".to_owned())
 }
 
 impl fmt::Display for Endpoint {

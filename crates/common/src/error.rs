@@ -199,7 +199,7 @@ impl Error {
         self.kind.exit()
     }
 
-    /// Returns the subject as the user wrote it.
+    /// Returns the subject, unescaped.
     pub fn operand(&self) -> Option<&str> {
         self.subject.as_deref()
     }
@@ -217,7 +217,7 @@ impl Error {
         }
     }
 
-    /// Appends text to the message, before the hint.
+    /// Appends text to the message.
     #[must_use]
     pub fn and(mut self, more: impl fmt::Display) -> Self {
         self.message = format!("{} {more}", self.message);
@@ -250,13 +250,13 @@ pub fn io_message(error: &io::Error) -> String {
 
 /// The maximum number of characters of a subject in an error line, which is enough for
 /// the longest path.
-const SUBJECT_MAX: usize = 4096;
+const MAX_SUBJECT: usize = 4096;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in [&self.origin, &self.subject].into_iter().flatten() {
             // A line of input can be long, and its beginning identifies it.
-            match part.char_indices().nth(SUBJECT_MAX) {
+            match part.char_indices().nth(MAX_SUBJECT) {
                 Some((cut, _)) => write!(f, "{}...: ", text::escape(&part.as_bytes()[..cut]))?,
                 None => write!(f, "{}: ", text::escape(part.as_bytes()))?,
             }
@@ -280,19 +280,19 @@ impl Serialize for Error {
 }
 
 /// An error record with additional keys that are null.
-pub(crate) struct WithKeys<'a> {
+pub(crate) struct ErrorRecord<'a> {
     error: &'a Error,
     keys: &'a [&'a str],
 }
 
 impl Error {
-    /// Returns the record with the keys of a tool, which are null, before the time.
-    pub(crate) fn with_keys<'a>(&'a self, keys: &'a [&'a str]) -> WithKeys<'a> {
-        WithKeys { error: self, keys }
+    /// Returns the record with the additional keys of the tool, all null, before the time.
+    pub(crate) fn with_keys<'a>(&'a self, keys: &'a [&'a str]) -> ErrorRecord<'a> {
+        ErrorRecord { error: self, keys }
     }
 }
 
-impl Serialize for WithKeys<'_> {
+impl Serialize for ErrorRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let error = self.error;
         let mut map = serializer.serialize_map(Some(5 + self.keys.len()))?;
@@ -314,17 +314,17 @@ mod tests {
 
     #[test]
     fn text_and_json_have_the_same_message() {
-        let error =
-            Error::input("10.0.0.0/33", "prefix length out of range").hint("use 0 to 32 for IPv4");
+        let error = Error::input("10.0.0.0/33", "the prefix length is out of range")
+            .hint("use 0 to 32 for IPv4");
         assert_eq!(
             error.to_string(),
-            "10.0.0.0/33: prefix length out of range; use 0 to 32 for IPv4"
+            "10.0.0.0/33: the prefix length is out of range; use 0 to 32 for IPv4"
         );
         let json = serde_json::to_string(&error).unwrap();
         let (start, time) = json.split_at(json.find(r#","time":"#).unwrap());
         assert_eq!(
             start,
-            r#"{"type":"error","target":"10.0.0.0/33","kind":"input","message":"prefix length out of range; use 0 to 32 for IPv4""#
+            r#"{"type":"error","target":"10.0.0.0/33","kind":"input","message":"the prefix length is out of range; use 0 to 32 for IPv4""#
         );
         assert_eq!(
             time.len(),
@@ -347,14 +347,14 @@ mod tests {
     }
 
     #[test]
-    fn io_errors_lose_their_number_and_capital() {
+    fn io_errors_are_printed_in_lower_case_without_their_number() {
         let error = io::Error::from_raw_os_error(2);
         assert_eq!(io_message(&error), "no such file or directory");
     }
 
     #[test]
     fn a_long_subject_is_truncated() {
-        let long = "\u{e9}".repeat(SUBJECT_MAX);
+        let long = "\u{e9}".repeat(MAX_SUBJECT);
         let error = Error::input(&long, "bad");
         assert_eq!(error.to_string(), format!("{long}: bad"));
         let error = Error::input(format!("{long}x"), "bad");
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn local_errors_are_of_the_system_unless_permission_is_missing() {
+    fn local_errors_have_kind_system_or_permission() {
         let kind = |io: io::ErrorKind| Error::local(&io.into()).kind();
         assert_eq!(kind(io::ErrorKind::PermissionDenied), Kind::Permission);
         assert_eq!(kind(io::ErrorKind::ConnectionRefused), Kind::System);

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 /// The result of a run or of one operand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// Yes: the operation succeeded.
+    /// The operation succeeded.
     #[default]
     Yes = 0,
-    /// No: the answer is definitely negative.
+    /// The answer is negative: nothing found, or different.
     No = 1,
     /// A local error: usage, invalid input, missing permission, files.
     Fault = 2,

@@ -107,7 +107,11 @@ fn hint(arg: &Arg) -> ValueHint {
 
 /// Writes the man page of a subcommand. Completions and the schema cover the
 /// tool with all its subcommands.
-pub fn page_of(name: &str, mut command: Command, writer: &mut impl Write) -> io::Result<()> {
+pub fn write_command_page(
+    name: &str,
+    mut command: Command,
+    writer: &mut impl Write,
+) -> io::Result<()> {
     command.build();
     match command.find_subcommand(name) {
         Some(subcommand) => man::write(subcommand, &[command.get_name()], writer),
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subcommand_has_a_page_of_its_own() {
+    fn a_subcommand_has_a_write_command_page_its_own() {
         let command = Command::new("sample")
             .about("A sample")
             .subcommand(Command::new("part").about("A part of it"))
@@ -148,7 +152,7 @@ mod tests {
         assert!(page.contains("\\fBsample\\-part\\fR(1)"), "{page}");
         assert!(!page.contains("secret"), "{page}");
         let mut page = Vec::new();
-        page_of("part", command, &mut page).unwrap();
+        write_command_page("part", command, &mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains("sample\\-part \\- A part of it"), "{page}");
     }

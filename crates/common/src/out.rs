@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// The size of the buffer in bytes. A full buffer is written without a flush.
-const CAPACITY: usize = 64 * 1024;
+/// The size of the buffer in bytes. A full buffer is written, but the
+/// stream is not flushed.
+const BUFFER_SIZE: usize = 64 * 1024;
 
 /// A buffered writer of lines and records.
 pub struct Out {
@@ -35,16 +36,16 @@ impl Out {
     pub fn new(inner: Box<dyn Write + Send>) -> Self {
         Self {
             inner,
-            buffer: Vec::with_capacity(CAPACITY),
+            buffer: Vec::with_capacity(BUFFER_SIZE),
         }
     }
 
     /// Appends bytes to the buffer.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.buffer.len() + bytes.len() > CAPACITY {
+        if self.buffer.len() + bytes.len() > BUFFER_SIZE {
             self.flush_buffer()?;
         }
-        if bytes.len() >= CAPACITY {
+        if bytes.len() >= BUFFER_SIZE {
             return self.inner.write_all(bytes).map_err(|e| Error::stdout(&e));
         }
         self.buffer.extend_from_slice(bytes);
@@ -72,7 +73,7 @@ impl Out {
 
     /// Writes the buffer if it is full.
     pub fn flush_if_full(&mut self) -> Result<()> {
-        if self.buffer.len() >= CAPACITY {
+        if self.buffer.len() >= BUFFER_SIZE {
             self.flush_buffer()?;
         }
         Ok(())
@@ -96,7 +97,7 @@ impl Out {
 /// conversion to [`Error`] can distinguish a closed pipe from a full disk.
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() + bytes.len() > CAPACITY {
+        if self.buffer.len() + bytes.len() > BUFFER_SIZE {
             let outcome = self.inner.write_all(&self.buffer);
             self.buffer.clear();
             outcome?;
@@ -155,12 +156,12 @@ mod tests {
         let stream = SharedBuffer::default();
         let mut out = Out::new(Box::new(stream.clone()));
         out.line("one").unwrap();
-        out.bytes(&vec![b'x'; CAPACITY]).unwrap();
+        out.bytes(&vec![b'x'; BUFFER_SIZE]).unwrap();
         out.bytes(b"\n").unwrap();
         write!(out, "two").unwrap();
         out.flush().unwrap();
         let got = stream.0.lock().unwrap().clone();
-        assert_eq!(got.len(), 4 + CAPACITY + 1 + 3);
+        assert_eq!(got.len(), 4 + BUFFER_SIZE + 1 + 3);
         assert!(got.starts_with(b"one\nx") && got.ends_with(b"x\ntwo"));
     }
 
@@ -190,7 +191,7 @@ mod tests {
             let mut out = Out::new(Box::new(stream.clone()));
             for _ in 0..20_000 {
                 write(&mut out);
-                assert!(out.buffer.len() <= CAPACITY + 16);
+                assert!(out.buffer.len() <= BUFFER_SIZE + 16);
             }
             out.flush().unwrap();
             let length = stream.0.lock().unwrap().len();

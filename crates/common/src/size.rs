@@ -2,7 +2,7 @@
 
 /// Parses a size in bytes; usable as a clap value parser.
 pub fn parse(text: &str) -> Result<u64, String> {
-    let form = || "not a size; use bytes as in 64, or 64k, 1M, 1G".to_owned();
+    let form = || "not a size; use bytes, such as 64, or a suffix: 64k, 1M, 1G".to_owned();
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
         Some(b'M') => (&text[..text.len() - 1], 20),

@@ -27,11 +27,11 @@ pub fn index(zone: &str) -> Result<u32, String> {
         zone.parse().ok().filter(|_| plain)
     };
     if zone.is_empty() {
-        return Err("an interface is missing after %".to_owned());
+        return Err("missing zone after '%'; use ADDR%IFACE".to_owned());
     }
     by_name(zone)
         .or_else(number)
-        .ok_or_else(|| format!("no network interface {zone} here"))
+        .ok_or_else(|| format!("no network interface named {zone}"))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -107,7 +107,10 @@ mod tests {
             assert_eq!(index("lo"), Ok(1));
         }
         assert_eq!(index("1"), Ok(1));
-        assert_eq!(index(""), Err("an interface is missing after %".to_owned()));
+        assert_eq!(
+            index(""),
+            Err("missing zone after '%'; use ADDR%IFACE".to_owned())
+        );
         for bad in ["no-such-if", "01", "-1", "4294967296"] {
             assert!(index(bad).is_err(), "{bad}");
         }

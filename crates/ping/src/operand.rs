@@ -311,11 +311,8 @@ mod tests {
     fn forms_of_other_programs_get_a_hint() {
         for (text, reason) in [
             ("http://10.0.0.1/x", "this is a URL; use its host, 10.0.0.1"),
-            ("[::1]", "brackets do not belong here; use ::1"),
-            (
-                "example.com:80",
-                "a port does not belong here; use example.com",
-            ),
+            ("[::1]", "unexpected brackets; use ::1"),
+            ("example.com:80", "unexpected port; use example.com"),
             (
                 "10.0.0.1-3",
                 "a range has two addresses; use 10.0.0.1-10.0.0.3",

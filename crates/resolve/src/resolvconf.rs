@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(shown, ["[fe80::1%lo]:53", "[fe80::2%99]:53"]);
         assert_eq!(
             zones.skipped,
-            ["nameserver fe80::3%no0: no network interface no0 here"]
+            ["nameserver fe80::3%no0: no network interface named no0"]
         );
         for word in ["::1:53x", "tls://fe80::1%lo", "[fe80::1%lo]:5353", "x%lo"] {
             assert!(parse(&format!("nameserver {word}")).servers.is_empty());

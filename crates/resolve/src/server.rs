@@ -279,7 +279,7 @@ fn parse_address(
 
 fn parse_port(text: &str) -> Result<u16, String> {
     match endpoint::parse_port(text)? {
-        0 => Err("port out of range; use 1 to 65535".to_owned()),
+        0 => Err("the port is out of range; use 1 to 65535".to_owned()),
         port => Ok(port),
     }
 }

@@ -18,7 +18,7 @@ impl Mac {
     /// Parses the common spellings: 6 octets with or without leading zeros
     /// (`00:1b:21:3c:9d:f8`), 3 groups of 4 digits (`001b.213c.9df8`), 2 groups of 6
     /// (`001b21-3c9df8`), or 12 digits. The separator is a colon, a hyphen, a dot or
-    /// a space. The error is a sentence.
+    /// a space. The error is the reason.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let error = || "not a MAC address; use six octets as in 00:1b:21:3c:9d:f8".to_owned();
         let separator = text.chars().find(|c| [':', '-', '.', ' '].contains(c));

@@ -5,7 +5,7 @@
 //! the next read has answered all input so far. A million lines cost a few hundred
 //! system calls and no allocations.
 //!
-//! Memory does not depend on the length of lines. A long line of a list is cut
+//! Memory does not depend on the length of lines. A long line of a list is truncated
 //! ([`LineReader::for_list`]), a long line of text is returned in parts
 //! ([`LineReader::for_text`]).
 
@@ -19,11 +19,11 @@ use common::{Error, Kind};
 const LIST_BUFFER_SIZE: usize = 256 * 1024;
 
 /// The longest line of a list, in bytes. Longer ones are reported and skipped.
-pub(crate) const LINE_MAX: usize = 64 * 1024 - 1;
+pub(crate) const MAX_LINE_LEN: usize = 64 * 1024 - 1;
 
-/// Returns the error about a line that is longer than [`LINE_MAX`].
+/// Returns the error about a line that is longer than [`MAX_LINE_LEN`].
 pub(crate) fn line_too_long() -> Error {
-    let message = format!("line longer than {LINE_MAX} bytes");
+    let message = format!("the line is longer than {MAX_LINE_LEN} bytes");
     Error::new(Kind::Input, message)
 }
 
@@ -31,9 +31,9 @@ pub(crate) fn line_too_long() -> Error {
 pub(crate) struct LineReader {
     reader: Box<dyn Read + Send>,
     /// Bytes that were read but not returned yet.
-    carry: Vec<u8>,
-    /// Whether `carry` may contain complete lines.
-    carries_lines: bool,
+    leftover: Vec<u8>,
+    /// Whether `leftover` may contain complete lines.
+    leftover_has_lines: bool,
     /// Whether the last buffer ended within a line.
     is_inside_line: bool,
     buffer_size: usize,
@@ -44,8 +44,8 @@ pub(crate) struct LineReader {
 /// How a line is handled that does not fit in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LongLines {
-    /// Only its first [`LINE_MAX`] + 1 bytes are kept.
-    Cut,
+    /// Only its first [`MAX_LINE_LEN`] + 1 bytes are kept.
+    Truncate,
     /// It is returned in parts.
     Split,
 }
@@ -68,7 +68,7 @@ pub(crate) enum Content {
 impl std::fmt::Debug for LineReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LineReader")
-            .field("carry", &self.carry.len())
+            .field("leftover", &self.leftover.len())
             .field("has_ended", &self.has_ended)
             .finish_non_exhaustive()
     }
@@ -91,10 +91,10 @@ impl LineBuffer {
 }
 
 impl LineReader {
-    /// Creates a reader of a list. Lines longer than [`LINE_MAX`] are cut, but stay
+    /// Creates a reader of a list. Lines longer than [`MAX_LINE_LEN`] are cut, but stay
     /// longer than that.
     pub(crate) fn for_list(reader: Box<dyn Read + Send>) -> Self {
-        Self::new(reader, LIST_BUFFER_SIZE, LongLines::Cut)
+        Self::new(reader, LIST_BUFFER_SIZE, LongLines::Truncate)
     }
 
     /// Creates a reader of text. Lines longer than `buffer_size` bytes are returned
@@ -106,8 +106,8 @@ impl LineReader {
     fn new(reader: Box<dyn Read + Send>, buffer_size: usize, long_lines: LongLines) -> Self {
         Self {
             reader,
-            carry: Vec::new(),
-            carries_lines: false,
+            leftover: Vec::new(),
+            leftover_has_lines: false,
             is_inside_line: false,
             buffer_size,
             long_lines,
@@ -121,10 +121,10 @@ impl LineReader {
         if buffer.bytes.len() < self.buffer_size {
             buffer.bytes.resize(self.buffer_size, 0);
         }
-        let mut filled = self.carry.len();
-        buffer.bytes[..filled].copy_from_slice(&self.carry);
-        self.carry.clear();
-        if std::mem::take(&mut self.carries_lines)
+        let mut filled = self.leftover.len();
+        buffer.bytes[..filled].copy_from_slice(&self.leftover);
+        self.leftover.clear();
+        if std::mem::take(&mut self.leftover_has_lines)
             && let Some(content) = self.cut_after_newline(buffer, 0, filled)
         {
             return Ok(content);
@@ -136,9 +136,9 @@ impl LineReader {
                     self.is_inside_line = true;
                     return Ok(Content::LinePart { last: false });
                 }
-                filled = LINE_MAX + 1;
+                filled = MAX_LINE_LEN + 1;
                 // Without this byte, a cut line of blanks would be a blank line.
-                buffer.bytes[LINE_MAX] = 0;
+                buffer.bytes[MAX_LINE_LEN] = 0;
             }
             match self.reader.read(&mut buffer.bytes[filled..]) {
                 Ok(0) => self.has_ended = true,
@@ -180,10 +180,10 @@ impl LineReader {
             memchr::memrchr(b'\n', new)
         };
         let end = from + newline? + 1;
-        self.carry.extend_from_slice(&buffer.bytes[end..filled]);
+        self.leftover.extend_from_slice(&buffer.bytes[end..filled]);
         buffer.filled = end;
         if std::mem::take(&mut self.is_inside_line) {
-            self.carries_lines = true;
+            self.leftover_has_lines = true;
             return Some(Content::LinePart { last: true });
         }
         Some(Content::Lines)
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(reader.fill(&mut buffer).unwrap(), Content::Lines);
         assert!(buffer.bytes.len() <= LIST_BUFFER_SIZE);
         let all: Vec<&[u8]> = lines(buffer.bytes()).collect();
-        assert!(all[0].trim_ascii().len() > LINE_MAX || all[0].contains(&0));
+        assert!(all[0].trim_ascii().len() > MAX_LINE_LEN || all[0].contains(&0));
         assert_eq!(all[1], b"10.0.0.0/8");
     }
 

@@ -7,7 +7,7 @@ use common::app::Io;
 use common::operands::Origin;
 use common::{Error, Kind, Result};
 
-use crate::input::{self, Content, LINE_MAX, LineBuffer, LineReader, Stdin};
+use crate::input::{self, Content, LineBuffer, LineReader, MAX_LINE_LEN, Stdin};
 use crate::members::{Keep, Members};
 use crate::operand::{self, Rules};
 use crate::parse;
@@ -30,7 +30,7 @@ impl From<Members> for IpSet {
 }
 
 impl Members {
-    /// Parses and adds a member. The error is a sentence.
+    /// Parses and adds a member. The error is the reason.
     fn add_text(&mut self, text: &str) -> Result<(), String> {
         if !self.rules.wildcard
             && let Some(member) = parse::fast_member(text.as_bytes())
@@ -72,7 +72,7 @@ impl Members {
                     continue;
                 }
                 // An overlong line is an error, even if it is blank.
-                if line.len() <= LINE_MAX {
+                if line.len() <= MAX_LINE_LEN {
                     line = input::line_operand(line);
                     if line.is_empty() {
                         continue;
@@ -91,11 +91,11 @@ impl Members {
 
     /// Parses and adds the operand of a line.
     fn add_line(&mut self, line: &[u8]) -> Result<()> {
-        if line.len() > LINE_MAX {
+        if line.len() > MAX_LINE_LEN {
             return Err(input::line_too_long());
         }
-        let text =
-            std::str::from_utf8(line).map_err(|_| Error::new(Kind::Input, "line is not UTF-8"))?;
+        let text = std::str::from_utf8(line)
+            .map_err(|_| Error::new(Kind::Input, "the line is not valid UTF-8"))?;
         self.add_text(text).map_err(|why| Error::input(text, why))
     }
 
@@ -112,10 +112,7 @@ impl Members {
         for word in words {
             let name = match word.strip_prefix('@') {
                 Some("") => {
-                    fail(Error::input(
-                        word,
-                        "the name of the file is missing; use @FILE",
-                    ))?;
+                    fail(Error::input(word, "missing file name after '@'"))?;
                     continue;
                 }
                 Some(name) => name,
@@ -145,7 +142,7 @@ impl Members {
     ) -> Result<Self> {
         let words = match words {
             [] => {
-                // Returns an error if stdin is a terminal.
+                // This fails if stdin is a terminal.
                 let _ = io.operands_or_stdin(&[], "a network, address, range, @FILE or -")?;
                 vec!["-".to_owned()]
             }

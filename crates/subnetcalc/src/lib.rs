@@ -3,6 +3,7 @@
 //!
 //! Only [`main`] and, for the fuzz targets, [`fuzz`] are public.
 
+mod address_writer;
 mod approximate;
 mod bits;
 mod cli;
@@ -16,7 +17,6 @@ mod grep;
 mod input;
 mod interval;
 mod ipset;
-mod list;
 mod lookup;
 mod mask;
 mod members;

@@ -18,15 +18,15 @@ use crate::set::IntervalSet;
 
 /// The maximum number of bits for buckets: with more, the buckets would not fit in the
 /// cache.
-const BUCKET_BITS_MAX: u32 = 18;
-/// The maximum number of edges that are all compared, which is faster than a binary
-/// search.
-const FEW: usize = 4;
+const MAX_BUCKET_BITS: u32 = 18;
+/// The maximum number of edges that are compared one by one, which is faster than a
+/// binary search up to this number.
+const MAX_LINEAR_EDGES: usize = 4;
 
 /// Sorted edges that can be counted up to an address.
 #[derive(Clone, Debug, Default)]
 struct Index<N> {
-    /// The edges, and [`FEW`] more that are never counted, so that this number can
+    /// The edges, and [`MAX_LINEAR_EDGES`] more that are never counted, so that this number can
     /// always be compared.
     edges: Vec<N>,
     /// The number of edges that are counted.
@@ -47,9 +47,9 @@ impl<N: Bits> Index<N> {
         };
         let shared = (first ^ last).leading_zeros();
         let wanted = (2 * edges.len()).ilog2() + 1;
-        let bits = wanted.min(BUCKET_BITS_MAX).min(N::WIDTH - shared);
+        let bits = wanted.min(MAX_BUCKET_BITS).min(N::WIDTH - shared);
         let len = edges.len();
-        edges.extend([N::MAX; FEW]);
+        edges.extend([N::MAX; MAX_LINEAR_EDGES]);
         let mut index = Self {
             edges,
             len,
@@ -114,11 +114,14 @@ impl<N: Bits> Index<N> {
     fn search(&self, address: N, (from, to): (u32, u32)) -> usize {
         let (from, length) = (from as usize, (to - from) as usize);
         let near = &self.edges[from..];
-        if let (true, Some(near)) = (length <= FEW, near.first_chunk::<FEW>()) {
+        if let (true, Some(near)) = (
+            length <= MAX_LINEAR_EDGES,
+            near.first_chunk::<MAX_LINEAR_EDGES>(),
+        ) {
             // Comparing a fixed number of edges avoids mispredicted branches.
             let before = |at: usize| usize::from(at < length && near[at] <= address);
             // An iterator would be a call in a build that is optimized for size.
-            const { assert!(FEW == 4) };
+            const { assert!(MAX_LINEAR_EDGES == 4) };
             from + before(0) + before(1) + before(2) + before(3)
         } else {
             from + near[..length].partition_point(|&edge| edge <= address)
@@ -145,7 +148,7 @@ enum Coverage {
 
 /// The maximum number of bits of a block's index: the table of blocks fits in the cache
 /// of a core.
-const BLOCK_BITS_MAX: u32 = 19;
+const MAX_BLOCK_BITS: u32 = 19;
 
 /// Answers whether a set contains an address.
 ///
@@ -171,7 +174,7 @@ impl<N: Bits> Membership<N> {
     pub(crate) fn new(set: &IntervalSet<N>) -> Self {
         let index = Index::new(set.edges().collect());
         let wanted = (index.len + 1).ilog2() + 4;
-        let bits = wanted.min(BLOCK_BITS_MAX).min(N::WIDTH - index.shared);
+        let bits = wanted.min(MAX_BLOCK_BITS).min(N::WIDTH - index.shared);
         let mut blocks = Vec::new();
         if bits > 0 && index.len > 0 {
             blocks = vec![Coverage::Outside; 1 << bits];

@@ -56,17 +56,19 @@ pub(crate) fn parse_mask(text: &str, address: &IpAddr, wildcard: bool) -> Result
 }
 
 /// Returns the prefix length of a netmask, or of an inverse mask if `wildcard`. The
-/// error is a sentence.
+/// error is the reason.
 pub(crate) fn mask_length(mask: IpAddr, wildcard: bool) -> Result<u8, String> {
     let (netmask, inverse) = mask_lengths(mask);
     match (netmask, inverse, wildcard) {
         (Some(length), _, false) | (_, Some(length), true) => Ok(length),
         (None, Some(_), false) => {
-            Err("a wildcard mask, not a netmask; use --wildcard to accept it".to_owned())
+            Err("a wildcard mask, not a netmask; add --wildcard to use it".to_owned())
         }
         (Some(_), None, true) => Err("a netmask, not a wildcard mask; omit --wildcard".to_owned()),
-        (None, None, false) => Err("not a netmask: its ones are not contiguous".to_owned()),
-        (None, None, true) => Err("not a wildcard mask: its zeros are not contiguous".to_owned()),
+        (None, None, false) => Err("not a netmask: its one bits are not contiguous".to_owned()),
+        (None, None, true) => {
+            Err("not a wildcard mask: its zero bits are not contiguous".to_owned())
+        }
     }
 }
 

@@ -32,14 +32,14 @@ pub(crate) enum Keep {
 pub(crate) struct Members {
     pub(crate) v4: FamilyMembers<u32>,
     pub(crate) v6: FamilyMembers<u128>,
-    /// The rules that members must follow.
+    /// The parsing rules.
     pub(crate) rules: Rules,
     /// The first network with host bits set, as it was written.
     pub(crate) host_bits: Option<IpNet>,
 }
 
-/// The members of one family. Those that [`Keep`] does not keep apart are all in
-/// `networks`.
+/// The members of one family. Members that [`Keep`] does not separate are
+/// in `networks`.
 #[derive(Debug)]
 pub(crate) struct FamilyMembers<N> {
     keep: Keep,
@@ -66,11 +66,11 @@ impl Members {
             AnyMember::V4(_) if self.rules.family == Family::V6 => true,
             AnyMember::V6(_) if self.rules.family == Family::V4 => true,
             AnyMember::V4(member) => {
-                note_host_bits(member, &mut self.host_bits);
+                record_host_bits(member, &mut self.host_bits);
                 self.v4.add(member, self.rules.strict)
             }
             AnyMember::V6(member) => {
-                note_host_bits(member, &mut self.host_bits);
+                record_host_bits(member, &mut self.host_bits);
                 self.v6.add(member, self.rules.strict)
             }
         }
@@ -79,7 +79,7 @@ impl Members {
 
 /// Notes the first network with host bits set.
 #[inline]
-fn note_host_bits<N: Bits>(member: Member<N>, noted: &mut Option<IpNet>) {
+fn record_host_bits<N: Bits>(member: Member<N>, noted: &mut Option<IpNet>) {
     if let Member::Network(address, length) = member
         && address & N::host_mask(length) != N::ZERO
         && noted.is_none()

@@ -1,5 +1,5 @@
 //! The slow parser of operands. It accepts all forms of networks and of members of a
-//! set, and its errors are sentences that explain the fault.
+//! set, and its errors explain what is wrong.
 //!
 //! Addresses are parsed by std. The parser of ipnet is not used, because it accepts
 //! `010.0.0.1` and `/08`.
@@ -27,9 +27,9 @@ pub(crate) struct Rules {
 }
 
 /// Parses `ADDR`, `ADDR/LEN` or `ADDR/MASK`. The address keeps its host bits. The
-/// error is a sentence.
+/// error is the reason.
 pub(crate) fn parse_network(text: &str, rules: Rules) -> Result<IpNet, String> {
-    if let Some(why) = explain_other_form(text) {
+    if let Some(why) = explain_unsupported_form(text) {
         return Err(why);
     }
     let Some((address, length)) = text.split_once('/') else {
@@ -43,7 +43,7 @@ pub(crate) fn parse_network(text: &str, rules: Rules) -> Result<IpNet, String> {
         return parse_address(text).map(IpNet::from);
     };
     if address.is_empty() && length.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err("the address before '/' is missing; write ADDR/LEN as one word".to_owned());
+        return Err("missing address before '/'; write ADDR/LEN without a space".to_owned());
     }
     if address.is_empty() && !length.is_empty() {
         // This looks like a path.
@@ -54,7 +54,7 @@ pub(crate) fn parse_network(text: &str, rules: Rules) -> Result<IpNet, String> {
         parse_mask(length, &address, rules.wildcard)?
     } else {
         if rules.wildcard && length.is_empty() {
-            return Err("the wildcard mask after '/' is missing".to_owned());
+            return Err("missing wildcard mask after '/'".to_owned());
         }
         address::parse_prefix(length, &address)?
     };
@@ -77,17 +77,17 @@ pub(crate) fn parse_address(text: &str) -> Result<IpAddr, String> {
         return Err("an IPv4 address cannot have a zone (%)".to_owned());
     }
     if zone.is_empty() {
-        return Err("the zone after % is missing; use ADDR%INTERFACE".to_owned());
+        return Err("missing zone after '%'; use ADDR%IFACE".to_owned());
     }
     let is_valid = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%');
     if !zone.bytes().all(is_valid) {
-        return Err("invalid zone after %; use the name or number of an interface".to_owned());
+        return Err("invalid zone after '%'; use the name or number of an interface".to_owned());
     }
     Ok(address)
 }
 
 /// Parses a member of a set: a network, an address, or a range `A-B`, `A - B`,
-/// `A/L-B/L` or `A+COUNT`. The error is a sentence.
+/// `A/L-B/L` or `A+COUNT`. The error is the reason.
 pub(crate) fn parse_member(text: &str, rules: Rules) -> Result<AnyMember, String> {
     if let Some((first, count)) = text.split_once('+')
         && let Ok(first) = parse_address(first)
@@ -139,7 +139,7 @@ fn parse_range(first: &str, last: &str, rules: Rules) -> Result<AnyMember, Strin
         if start <= end {
             Ok(Member::Range(start, end))
         } else {
-            Err("the range is reversed: its end is below its start".to_owned())
+            Err("the end of the range is below its start".to_owned())
         }
     }
     if first.contains('/') != last.contains('/') {
@@ -166,7 +166,7 @@ fn parse_range(first: &str, last: &str, rules: Rules) -> Result<AnyMember, Strin
             let (start, end) = (Prefix::from(start), Prefix::from(end));
             of(start.first, end.last()).map(AnyMember::V6)
         }
-        _ => Err("the two ends of the range are of different families".to_owned()),
+        _ => Err("the start and the end of the range are of different families".to_owned()),
     }
 }
 
@@ -176,7 +176,7 @@ fn parse_counted_range(first: IpAddr, count: &str) -> Result<AnyMember, String> 
         let room = (N::MAX - first).widen();
         // A number that does not parse is larger than the address space.
         match count.parse::<u128>().map(|count| count.checked_sub(1)) {
-            Ok(None) => Err("the count of addresses is 0; use 1 or more".to_owned()),
+            Ok(None) => Err("the count after '+' must be at least 1".to_owned()),
             Ok(Some(more)) if more <= room => Ok(Member::Range(first, first + N::narrow(more))),
             _ => Err(format!(
                 "the range exceeds the address space; use a count of 1 to {}",
@@ -185,7 +185,7 @@ fn parse_counted_range(first: IpAddr, count: &str) -> Result<AnyMember, String> 
         }
     }
     if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("the count after + is not a number; use ADDR+COUNT".to_owned());
+        return Err("the count after '+' is not a number; use ADDR+COUNT".to_owned());
     }
     match first {
         IpAddr::V4(first) => of(first.to_bits(), count).map(AnyMember::V4),
@@ -216,7 +216,7 @@ pub(crate) fn join_ranges(words: &[String]) -> Vec<String> {
 }
 
 /// Returns an explanation if a text is clearly not a network, an address or a range.
-fn explain_other_form(text: &str) -> Option<String> {
+fn explain_unsupported_form(text: &str) -> Option<String> {
     if let Some(other) = text.chars().find(|c| !c.is_ascii()) {
         let is_dash = matches!(other, '\u{2010}'..='\u{2015}' | '\u{2212}');
         let hint = if is_dash {
@@ -233,13 +233,17 @@ fn explain_other_form(text: &str) -> Option<String> {
         return Some(why);
     }
     if text.starts_with(['{', '"', '\'', '<']) {
-        return Some("not an address, but text that may contain addresses".to_owned());
+        return Some("not an address; use 'subnetcalc grep' to find addresses in text".to_owned());
     }
     if text.contains(',') {
-        return Some("contains a comma; expected one network, address or range".to_owned());
+        return Some(
+            "contains a comma; write one network, address or range per operand".to_owned(),
+        );
     }
     if text.contains(char::is_whitespace) && range_parts(text).is_none() {
-        return Some("contains white space; expected one network, address or range".to_owned());
+        return Some(
+            "contains white space; write one network, address or range per operand".to_owned(),
+        );
     }
     None
 }
@@ -280,8 +284,8 @@ mod tests {
             assert_eq!(parse_member(text, PLAIN), Ok(range), "{text}");
         }
         for (bad, why) in [
-            ("fe80::1%", "zone after % is missing"),
-            ("fe80::1%/64", "zone after % is missing"),
+            ("fe80::1%", "missing zone after '%'"),
+            ("fe80::1%/64", "missing zone after '%'"),
             ("fe80::1%eth 0", "white space"),
             ("fe80::1%eth0\t", "white space"),
             ("fe80::1%eth0\u{7}", "invalid zone"),
@@ -293,10 +297,10 @@ mod tests {
             ("fe80::g%eth0", "not an IPv6 address"),
             ("%eth0", "missing"),
             ("fe80::/64%eth0", "not a number"),
-            ("fe80::4%eth0-fe80::1%eth0", "reversed"),
+            ("fe80::4%eth0-fe80::1%eth0", "below its start"),
             (
                 "fe80::1%eth0-fe80::4%",
-                "invalid end of the range, fe80::4%: the zone",
+                "invalid end of the range, fe80::4%: missing zone",
             ),
             ("fe80::1%a-fe80::2%a-fe80::3", "one hyphen"),
         ] {
@@ -337,8 +341,8 @@ mod tests {
             Ok(AnyMember::V6(Member::Range(0, u128::MAX - 1)))
         );
         for (bad, why) in [
-            ("10.0.0.2-10.0.0.1", "reversed"),
-            ("10.0.1.0/24-10.0.0.0/25", "reversed"),
+            ("10.0.0.2-10.0.0.1", "below its start"),
+            ("10.0.1.0/24-10.0.0.0/25", "below its start"),
             ("10.0.0.1-::1", "families"),
             (
                 "10.0.0.1-5",
@@ -350,7 +354,7 @@ mod tests {
             ("-10.0.0.1", "the start of the range is missing"),
             ("10.0.0.1--10.0.0.2", "one hyphen"),
             ("10.0.0.1-10.0.0.2-10.0.0.3", "one hyphen"),
-            ("10.0.0.0+0", "count of addresses is 0"),
+            ("10.0.0.0+0", "must be at least 1"),
             ("10.0.0.0+", "not a number"),
             ("10.0.0.0+-1", "not a number"),
             ("10.0.0.0/8+1", "not a number"),
@@ -378,14 +382,14 @@ mod tests {
     fn other_forms_are_explained() {
         for (text, why) in [
             ("http://1.2.3.4/x", "a URL; use its host, 1.2.3.4"),
-            ("[2001:db8::1]:80", "a port"),
+            ("[2001:db8::1]:80", "unexpected port"),
             ("[2001:db8::1]", "brackets"),
-            ("1.2.3.4:80", "a port"),
+            ("1.2.3.4:80", "unexpected port"),
             ("192.0.2.0/25,US,US-AL,,", "a comma"),
-            ("{\"prefix\":\"10.0.0.0/8\"}", "text that may contain"),
+            ("{\"prefix\":\"10.0.0.0/8\"}", "addresses in text"),
             ("10.0.0.0/8 10.1.0.0/16", "white space"),
             ("10.0.0.1\u{200b}", "U+200B"),
-            ("/24", "one word"),
+            ("/24", "without a space"),
             ("/etc/hosts", "not an IPv4 or IPv6 address"),
             ("some-name", "not an IPv4 or IPv6 address"),
         ] {

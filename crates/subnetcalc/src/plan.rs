@@ -56,17 +56,15 @@ pub(crate) enum PlanError {
     /// A part is larger than the address space.
     PartTooLarge,
     /// The parts do not fit in the given order because of gaps for alignment.
-    Order,
+    AlignmentGaps,
 }
 
 impl Request {
-    /// Parses `[NAME=]HOSTS` or `[NAME=]/LEN`. The error is a sentence.
+    /// Parses `[NAME=]HOSTS` or `[NAME=]/LEN`. The error is the reason.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (name, size) = match text.rsplit_once('=') {
             Some(("", _)) => {
-                return Err(
-                    "the name before '=' is missing; use [NAME=]HOSTS or [NAME=]/LEN".to_owned(),
-                );
+                return Err("missing name before '='; use [NAME=]HOSTS or [NAME=]/LEN".to_owned());
             }
             Some((name, size)) => (Some(name.to_owned()), size),
             None => (None, text),
@@ -80,24 +78,20 @@ impl Request {
         }
         let size = if digits.len() < size.len() {
             if digits.len() > 1 && digits.starts_with('0') {
-                return Err("prefix length has a leading zero".to_owned());
+                return Err("the prefix length has a leading zero".to_owned());
             }
             match digits.parse() {
                 Ok(length @ 0..=128) => Size::Length(length),
                 _ => {
-                    return Err("prefix length out of range; use 0 to 32 for IPv4, \
-                                to 128 for IPv6"
+                    return Err("the prefix length is out of range; use 0 to 32 for IPv4 \
+                                or 0 to 128 for IPv6"
                         .to_owned());
                 }
             }
         } else {
             match digits.parse() {
-                Ok(0) | Err(_) => {
-                    return Err(format!(
-                        "number of hosts out of range; use 1 to {}",
-                        u128::MAX
-                    ));
-                }
+                Ok(0) => return Err("the number of hosts must be at least 1".to_owned()),
+                Err(_) => return Err("the number of hosts is too large".to_owned()),
                 Ok(hosts) => Size::Hosts(hosts),
             }
         };
@@ -120,13 +114,13 @@ impl Request {
         };
         // The part needs 2^host_bits addresses.
         let host_bits = 128 - (addresses - 1).leading_zeros();
-        let host_bits_min = match (width, exact) {
+        let min_host_bits = match (width, exact) {
             (32, _) => 2,
             (_, true) => 0,
             // A subnet for hosts is a /64 (RFC 4291 section 2.5.4).
             (_, false) => 64,
         };
-        width.checked_sub(host_bits.max(host_bits_min))
+        width.checked_sub(host_bits.max(min_host_bits))
     }
 }
 
@@ -176,7 +170,7 @@ pub(crate) fn plan<N: Bits>(
     let mut parts = Vec::new();
     let mut unused = Vec::new();
     for (length, request) in sorted {
-        let start = next.ok_or(PlanError::Order)?;
+        let start = next.ok_or(PlanError::AlignmentGaps)?;
         let aligned = Prefix::containing(start, length);
         let part = if aligned.first == start {
             Some(aligned)
@@ -185,7 +179,7 @@ pub(crate) fn plan<N: Bits>(
         };
         let part = part
             .filter(|part| part.last() <= net.last())
-            .ok_or(PlanError::Order)?;
+            .ok_or(PlanError::AlignmentGaps)?;
         if part.first > start {
             unused.push(Interval {
                 first: start,
@@ -281,7 +275,7 @@ mod tests {
     fn parts_may_not_fit_in_the_given_order() {
         let net = Prefix::containing(0x0a00_0000_u32, 24);
         let asked = [Size::Length(26), Size::Length(25), Size::Length(26)].map(of);
-        assert_eq!(plan(net, &asked, IN_ORDER), Err(PlanError::Order));
+        assert_eq!(plan(net, &asked, IN_ORDER), Err(PlanError::AlignmentGaps));
         assert!(plan(net, &asked, BY_SIZE).is_ok());
         let larger = [of(Size::Length(23))];
         for options in [IN_ORDER, BY_SIZE] {

@@ -194,15 +194,15 @@ mod tests {
         for (words, why) in [
             (
                 &["localhost"][..],
-                "localhost: no port; use HOST:PORT or HOST PORT",
+                "localhost: missing port; use HOST:PORT or HOST PORT",
             ),
             (
                 &["localhost", "hello"],
-                "localhost: no port; use HOST:PORT or HOST PORT",
+                "localhost: missing port; use HOST:PORT or HOST PORT",
             ),
             (
                 &["localhost", "65536"],
-                "65536: port out of range; use 1 to 65535",
+                "65536: the port is out of range; use 1 to 65535",
             ),
             (
                 &["127.1", "80"],

@@ -83,14 +83,14 @@ pub struct Io {
     records: &'static str,
 }
 
-/// Which of the standard streams are terminals.
+/// The standard streams that are terminals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
-    /// Whether standard input is one.
+    /// Whether standard input is a terminal.
     pub stdin: bool,
-    /// Whether standard output is one.
+    /// Whether standard output is a terminal.
     pub stdout: bool,
-    /// Whether standard error is one.
+    /// Whether standard error is a terminal.
     pub stderr: bool,
 }
 
@@ -112,10 +112,7 @@ impl Io {
     }
 
     /// Returns standard input. Only one reader may use it.
-    #[allow(
-        clippy::unused_self,
-        reason = "input belongs to the run, as output does"
-    )]
+    #[allow(clippy::unused_self, reason = "input belongs to the run, like output")]
     pub fn stdin(&self) -> Box<dyn Read + Send> {
         // Not locked, since a lock cannot be sent to another thread. Large reads
         // bypass the buffer of the handle.
@@ -147,7 +144,7 @@ impl Io {
         stdin: Box<dyn Read + Send>,
     ) -> Result<Operands> {
         if args.is_empty() {
-            return Err(self.no_operand(name));
+            return Err(self.missing_operand(name));
         }
         Ok(Operands::new(args.to_vec(), stdin))
     }
@@ -156,19 +153,20 @@ impl Io {
     /// input, unless that is a terminal.
     pub fn operands_or_stdin(&self, args: &[String], name: &str) -> Result<Operands> {
         let args = match args {
-            [] if self.terminal.stdin => return Err(self.no_operand(name)),
+            [] if self.terminal.stdin => return Err(self.missing_operand(name)),
             [] => vec!["-".to_owned()],
             _ => args.to_vec(),
         };
         Ok(Operands::new(args, self.stdin()))
     }
 
-    fn no_operand(&self, name: &str) -> Error {
+    fn missing_operand(&self, name: &str) -> Error {
         Error::usage(format!("{name} is missing")).hint((self.usage)(&self.args))
     }
 
-    /// Reports an error that does not end the run: on standard error and, with
-    /// `--json`, as a record on standard output. Its status counts for the final one.
+    /// Reports an error on standard error and, with `--json`, as a record on standard
+    /// output, and lets the run continue. The final exit status is at least that of
+    /// the error.
     pub fn fail(&mut self, error: &Error) -> Result<()> {
         self.report.error(error);
         if self.json {
@@ -185,8 +183,9 @@ impl Io {
     }
 }
 
-/// Runs a tool on the arguments and streams of the process. The status is the
-/// highest of the one that `tool_main` returns and those reported by the run.
+/// Runs a tool on the arguments and streams of the process. The exit status is the
+/// maximum of the value that `tool_main` returns and the statuses of all reported
+/// errors.
 pub fn run<C: Cli>(
     tool: &'static str,
     tool_main: impl FnOnce(C, &mut Io) -> Result<Exit>,
@@ -202,12 +201,12 @@ pub fn run<C: Cli>(
             stderr: io::stderr().is_terminal(),
         },
         args: std::env::args_os().collect(),
-        usage: usage::usage::<C>,
-        help: usage::help::<C>,
+        usage: usage::usage_hint::<C>,
+        help: usage::help_command::<C>,
         records: C::records(),
     };
     let outcome = if only_version(&io.args) {
-        version(tool, &mut io)
+        print_version(tool, &mut io)
     } else {
         match parse::<C>(&io.args) {
             Ok(Parsed::Run(cli)) => {
@@ -216,33 +215,33 @@ pub fn run<C: Cli>(
                 io.color = common.color.enabled(color_env(), io.terminal.stdout);
                 tool_main(cli, &mut io)
             }
-            Ok(Parsed::Generate(what, subcommand)) => {
+            Ok(Parsed::Generate(document, subcommand)) => {
                 let command = C::command();
                 let written = match subcommand {
-                    Some(name) if what == Generate::Man => {
-                        generate::page_of(&name, command, &mut io.out)
+                    Some(name) if document == Generate::Man => {
+                        generate::write_command_page(&name, command, &mut io.out)
                     }
-                    _ => generate::write(what, command, C::records(), &mut io.out),
+                    _ => generate::write(document, command, C::records(), &mut io.out),
                 };
                 written.map(|()| Exit::Yes).map_err(Error::from)
             }
             Err(error) => {
                 io.json = usage::wants_json(&io.args);
-                not_parsed::<C>(&error, &mut io)
+                handle_parse_error::<C>(&error, &mut io)
             }
         }
     };
     finish(outcome, &mut io).into()
 }
 
-/// Whether the only argument asks for the version, which is then printed
-/// without building the definition of the command line.
+/// Whether the only argument is `--version` or `-V`. The version is then printed
+/// without building the clap definition.
 fn only_version(args: &[OsString]) -> bool {
     matches!(args, [_, option] if option == "--version" || option == "-V")
 }
 
 /// Prints the version of the workspace, which all tools share.
-fn version(tool: &str, io: &mut Io) -> Result<Exit> {
+fn print_version(tool: &str, io: &mut Io) -> Result<Exit> {
     io.out
         .line(format_args!("{tool} {}", env!("CARGO_PKG_VERSION")))?;
     Ok(Exit::Yes)
@@ -258,7 +257,7 @@ enum Parsed<C> {
 
 fn parse<C: Cli>(args: &[OsString]) -> std::result::Result<Parsed<C>, clap::Error> {
     let mut matches = match matches(C::command_for(args), args) {
-        // `--generate` excludes all other arguments, but clap still insists on those
+        // `--generate` excludes all other arguments, but clap still requires those
         // of a required group.
         Err(error)
             if error.kind() == ErrorKind::MissingRequiredArgument
@@ -269,10 +268,10 @@ fn parse<C: Cli>(args: &[OsString]) -> std::result::Result<Parsed<C>, clap::Erro
         Err(error) if error.kind() != ErrorKind::DisplayVersion => matches(C::command(), args)?,
         other => other?,
     };
-    // Checked before the operands are, since a subcommand may require some.
-    if let Ok(Some(&what)) = matches.try_get_one::<Generate>("generate") {
+    // Checked before the operands, because a subcommand may require some.
+    if let Ok(Some(&document)) = matches.try_get_one::<Generate>("generate") {
         let subcommand = matches.subcommand_name().map(str::to_owned);
-        return Ok(Parsed::Generate(what, subcommand));
+        return Ok(Parsed::Generate(document, subcommand));
     }
     C::from_arg_matches_mut(&mut matches)
         .map(Parsed::Run)
@@ -288,9 +287,8 @@ fn matches(
     command.args_override_self(true).try_get_matches_from(args)
 }
 
-/// Prints help and version to standard output; turns any other parse error into a
-/// one-line error.
-fn not_parsed<C: Cli>(error: &clap::Error, io: &mut Io) -> Result<Exit> {
+/// Prints help or the version; converts any other parse error to one line.
+fn handle_parse_error<C: Cli>(error: &clap::Error, io: &mut Io) -> Result<Exit> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             io.out.bytes(error.render().to_string().as_bytes())?;
@@ -332,7 +330,7 @@ fn finish(outcome: Result<Exit>, io: &mut Io) -> Exit {
     });
     match outcome.and_then(|exit| io.out.flush().map(|()| exit)) {
         Ok(exit) => exit.and(io.report.worst()),
-        // The reader, such as `head`, needed no more.
+        // The reader, such as `head`, has closed the pipe.
         Err(error) if error.is_stdout_closed() => Exit::Yes,
         Err(error) => {
             io.report.error(&error);
@@ -342,8 +340,9 @@ fn finish(outcome: Result<Exit>, io: &mut Io) -> Exit {
 }
 
 /// Returns standard output without the line buffer of [`io::stdout`]: [`Out`]
-/// has a buffer, and every flush is one write. A descriptor that cannot be
-/// duplicated was closed by the parent; the standard handle ignores the bytes.
+/// has a buffer, and every flush is one write. If the
+/// descriptor cannot be duplicated, the parent process has closed it, and the
+/// standard handle discards the output.
 fn raw_stdout() -> Box<dyn Write + Send> {
     match io::stdout().as_fd().try_clone_to_owned() {
         Ok(fd) => Box::new(std::fs::File::from(fd)),

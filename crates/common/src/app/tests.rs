@@ -59,8 +59,8 @@ fn sample(stdout: &Stream, stderr: &Stream) -> Io {
         Reporter::new("sample", Box::new(stderr.clone())),
     );
     io.args = vec!["sample".into()];
-    io.usage = usage::usage::<Sample>;
-    io.help = usage::help::<Sample>;
+    io.usage = usage::usage_hint::<Sample>;
+    io.help = usage::help_command::<Sample>;
     io
 }
 
@@ -184,15 +184,15 @@ fn help_is_data_and_a_parse_error_is_one_line() {
     let stdout = Stream::default();
     let mut io = sample(&stdout, &Stream::default());
     let error = parse::<Sample>(&args("sample --help")).err().unwrap();
-    assert_eq!(not_parsed::<Sample>(&error, &mut io), Ok(Exit::Yes));
+    assert_eq!(handle_parse_error::<Sample>(&error, &mut io), Ok(Exit::Yes));
     io.out.flush().unwrap();
     assert!(stdout.text().contains("Usage: sample"), "{}", stdout.text());
     let error = parse::<Sample>(&args("sample --jsn")).err().unwrap();
-    let error = not_parsed::<Sample>(&error, &mut io).unwrap_err();
+    let error = handle_parse_error::<Sample>(&error, &mut io).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert_eq!(
         error.to_string(),
-        "unexpected argument '--jsn' found; a similar argument exists: '--json'; \
+        "unknown option '--jsn'; a similar argument exists: '--json'; \
          see 'sample --help'"
     );
 }

@@ -15,19 +15,19 @@ use clap::{Arg, Command};
 use super::{Cli, matches};
 use crate::error::Error;
 
-/// The largest upper bound that is worth printing: a larger one is only the
+/// The maximum upper bound that is worth printing: a larger one is only the
 /// limit of an integer type.
-const LARGEST_BOUND: i128 = i32::MAX as i128 - 1;
+const MAX_PRINTED_BOUND: i128 = i32::MAX as i128 - 1;
 
-/// The reason against a value that is not a whole number.
+/// The reason why a value that is not a whole number is invalid.
 const NOT_A_NUMBER: &str = "must be a whole number";
 
-/// The reason against a negative number if 0 is valid.
+/// The reason why a negative number is invalid if 0 is valid.
 const NEGATIVE: &str = "must not be negative";
 
 /// Describes the arguments of the tool, or of the subcommand that was given,
 /// and points to the help.
-pub(super) fn usage<C: Cli>(args: &[OsString]) -> String {
+pub(super) fn usage_hint<C: Cli>(args: &[OsString]) -> String {
     let mut command = C::command();
     command.build();
     let usage = match subcommand(&command, args) {
@@ -41,13 +41,13 @@ pub(super) fn usage<C: Cli>(args: &[OsString]) -> String {
     format!(
         "usage: {}; see '{}'",
         forms.join(" or ").trim_start_matches("Usage: "),
-        help::<C>(args)
+        help_command::<C>(args)
     )
 }
 
 /// Returns `TOOL --help`, or `TOOL SUBCOMMAND --help` if a subcommand was
 /// given.
-pub(super) fn help<C: Cli>(args: &[OsString]) -> String {
+pub(super) fn help_command<C: Cli>(args: &[OsString]) -> String {
     let command = C::command();
     let tool = command.get_name();
     match subcommand(&command, args) {
@@ -87,7 +87,7 @@ pub(super) fn unknown_command<C: Cli>(error: &clap::Error, args: &[OsString]) ->
     }
     let mut before = "";
     for arg in options_and_values(args).filter_map(OsStr::to_str) {
-        if !arg.starts_with('-') && option_without_value(&command, before).is_none() {
+        if !arg.starts_with('-') && option_expecting_value(&command, before).is_none() {
             return C::unknown_command(arg);
         }
         before = arg;
@@ -99,10 +99,10 @@ pub(super) fn unknown_command<C: Cli>(error: &clap::Error, args: &[OsString]) ->
 pub(super) fn message<C: Cli>(error: &clap::Error, args: &[OsString]) -> String {
     unknown_option::<C>(error, args)
         .or_else(|| invalid_value::<C>(error, args))
-        .unwrap_or_else(|| one_line(&error.render().to_string()))
+        .unwrap_or_else(|| plain_message(error, &one_line(&error.render().to_string())))
 }
 
-/// Describes an unknown option that is one of another program or a negative
+/// Describes an unknown option that belongs to another program or is a negative
 /// number.
 fn unknown_option<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<String> {
     if error.kind() != ErrorKind::UnknownArgument {
@@ -110,7 +110,7 @@ fn unknown_option<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<Stri
     }
     let option = context(error, ContextKind::InvalidArg)?;
     if let Some(hint) = C::foreign_option_hint(option) {
-        return Some(format!("{option} is not supported: {hint}"));
+        return Some(format!("{option} is not supported; {hint}"));
     }
     // clap reports the first letter that it does not know: `-1` of `-15`.
     let digit = option.strip_prefix('-').filter(|rest| rest.len() == 1)?;
@@ -121,14 +121,13 @@ fn unknown_option<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<Stri
     let mut command = C::command();
     command.build();
     let before = args[position.checked_sub(1)?].to_str()?;
-    if let Some(option) = option_without_value(given_command(&command, args), before) {
-        let reason = reason_against_option_value::<C>(args, position, number);
+    if let Some(option) = option_expecting_value(given_command(&command, args), before) {
+        let reason = reason_for_option_value::<C>(args, position, number);
         return Some(invalid(number, &option, &reason));
     }
     // Other programs have an option -0.
-    (number != "-0").then(|| {
-        format!("unexpected argument '{number}' found; negative numbers are not accepted here")
-    })
+    (number != "-0")
+        .then(|| format!("unexpected argument '{number}'; a negative number is not accepted here"))
 }
 
 /// Describes a value that is not valid for its option or operand.
@@ -141,9 +140,7 @@ fn invalid_value<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<Strin
     let mut reason = match reason(error) {
         Some(reason) => reason,
         None if error.kind() == ErrorKind::InvalidValue => {
-            return Some(format!(
-                "a value is required for '{name}' but none was supplied"
-            ));
+            return Some(format!("missing value for '{name}'"));
         }
         None => return None,
     };
@@ -151,7 +148,7 @@ fn invalid_value<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<Strin
         && is_negative_number(value)
         && let Some(position) = args.iter().position(|arg| ends_with(arg, value))
     {
-        reason = reason_against_negative::<C>(args, position, value)?;
+        reason = reason_for_negative::<C>(args, position, value)?;
     }
     Some(invalid(value, &name, &reason))
 }
@@ -189,7 +186,7 @@ fn reason(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Rewrites the reasons of number parsers, which are written for programmers.
+/// Rewrites the errors of std's number parsers for users.
 fn plain_reason(text: &str) -> String {
     match text {
         "invalid digit found in string" | "cannot parse integer from empty string" => {
@@ -204,14 +201,14 @@ fn plain_reason(text: &str) -> String {
 }
 
 /// Rewrites clap's `0 is not in 1..=255`. For a range up to the limit of the type
-/// clap writes `1..255`, which includes the end, too.
+/// clap writes `1..255`, which also includes the end.
 fn bounds(text: &str) -> Option<String> {
     let (value, range) = text.split_once(" is not in ")?;
     let (min, max) = range.split_once("..")?;
     let max = max.trim_start_matches('=');
     let value: i128 = value.parse().ok()?;
     let (min, max): (i128, i128) = (min.parse().ok()?, max.parse().ok()?);
-    Some(if max <= LARGEST_BOUND {
+    Some(if max <= MAX_PRINTED_BOUND {
         format!("must be from {min} to {max}")
     } else if value < min && min == 0 {
         NEGATIVE.to_owned()
@@ -224,7 +221,7 @@ fn bounds(text: &str) -> Option<String> {
 
 /// Returns the reason why the negative number in `args[position]` is not a
 /// valid value of the option before it.
-fn reason_against_option_value<C: Cli>(args: &[OsString], position: usize, number: &str) -> String {
+fn reason_for_option_value<C: Cli>(args: &[OsString], position: usize, number: &str) -> String {
     // An attached value is never taken for an option.
     let mut args = args.to_vec();
     args.remove(position);
@@ -234,18 +231,14 @@ fn reason_against_option_value<C: Cli>(args: &[OsString], position: usize, numbe
     }
     option.push(number);
     let attached = option.to_string_lossy().into_owned();
-    reason_against_negative::<C>(&args, position - 1, number)
+    reason_for_negative::<C>(&args, position - 1, number)
         .unwrap_or_else(|| format!("a value that starts with '-' must be attached; use {attached}"))
 }
 
 /// Returns the reason why the negative number at the end of `args[position]`
 /// is not valid: the reason against 0 if there is one, since the parsers of
 /// unsigned numbers only say that `-` is not a digit. `None` if it is valid.
-fn reason_against_negative<C: Cli>(
-    args: &[OsString],
-    position: usize,
-    number: &str,
-) -> Option<String> {
+fn reason_for_negative<C: Cli>(args: &[OsString], position: usize, number: &str) -> Option<String> {
     let reason_against = |value: &str| {
         let mut args = args.to_vec();
         let before = args[position].to_str()?.strip_suffix(number)?;
@@ -274,7 +267,7 @@ fn given_command<'a>(command: &'a Command, args: &[OsString]) -> &'a Command {
 
 /// Returns the option in `arg` that takes the next argument as its value:
 /// `--count`, or `-c` of `-c` and of `-qc` with the flag `-q`.
-fn option_without_value(command: &Command, arg: &str) -> Option<String> {
+fn option_expecting_value(command: &Command, arg: &str) -> Option<String> {
     let has_value = |arg: &Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
     if let Some(long) = arg.strip_prefix("--") {
         let option = command.get_arguments().find(|arg| {
@@ -316,6 +309,33 @@ fn as_typed(command: &Command, name: &str, args: &[OsString]) -> String {
         Some(letter) if !options_and_values(args).any(is_long) => format!("-{letter}"),
         _ => name[..end].to_owned(),
     }
+}
+
+/// Replaces clap's wording of common mistakes.
+fn plain_message(error: &clap::Error, line: &str) -> String {
+    let argument = context(error, ContextKind::InvalidArg).unwrap_or_default();
+    let (clap, plain) = match error.kind() {
+        ErrorKind::UnknownArgument if argument.starts_with('-') => (
+            format!("unexpected argument '{argument}' found"),
+            format!("unknown option '{argument}'"),
+        ),
+        ErrorKind::UnknownArgument => (
+            format!("unexpected argument '{argument}' found"),
+            format!("unexpected operand '{argument}'"),
+        ),
+        ErrorKind::InvalidSubcommand => {
+            let command = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            (
+                format!("unrecognized subcommand '{command}'"),
+                format!("unknown command '{command}'"),
+            )
+        }
+        ErrorKind::TooManyValues if argument.starts_with('-') => {
+            return format!("'{argument}' takes no value");
+        }
+        _ => return line.to_owned(),
+    };
+    line.replacen(&clap, &plain, 1)
 }
 
 /// Puts clap's message and tip on one line, without its usage block.

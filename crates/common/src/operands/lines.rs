@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 
 /// The size of the buffer for a line in bytes. A line that does not fit, with its
 /// newline, is reported and skipped.
-const LINE_MAX: usize = 64 * 1024;
+const LINE_BUFFER_SIZE: usize = 64 * 1024;
 
 /// The operands of a file: its trimmed lines without empty ones and comments.
 pub struct Lines {
@@ -33,12 +33,12 @@ impl fmt::Debug for Lines {
 }
 
 impl Lines {
-    /// Creates the lines of `reader`, which errors call `file`.
+    /// Creates the lines of `reader`; `file` is its name in errors.
     pub fn new(file: impl Into<String>, reader: Box<dyn Read + Send>) -> Self {
         Self {
             file: file.into(),
             reader,
-            buffer: vec![0; LINE_MAX],
+            buffer: vec![0; LINE_BUFFER_SIZE],
             start: 0,
             end: 0,
             line: 0,
@@ -188,7 +188,7 @@ impl Iterator for Lines {
             let (from, to) = match self.find_line() {
                 Ok(Some(RawLine::Complete(from, to))) => (from, to),
                 Ok(Some(RawLine::Overlong)) => {
-                    let error = Error::new(Kind::Input, "line longer than 65535 bytes");
+                    let error = Error::new(Kind::Input, "the line is longer than 65535 bytes");
                     return Some(Err(error.with_origin(self.origin().to_string())));
                 }
                 Ok(None) => return None,
@@ -203,7 +203,7 @@ impl Iterator for Lines {
                     text: text.to_owned(),
                     origin: Some(self.origin()),
                 }),
-                Err(_) => Err(Error::new(Kind::Input, "line is not UTF-8")
+                Err(_) => Err(Error::new(Kind::Input, "the line is not valid UTF-8")
                     .with_origin(self.origin().to_string())),
             });
         }
@@ -300,27 +300,30 @@ mod tests {
 
     #[test]
     fn an_overlong_last_line_is_reported_although_it_has_no_end() {
-        for length in [2 * LINE_MAX, 2 * LINE_MAX + 7] {
+        for length in [2 * LINE_BUFFER_SIZE, 2 * LINE_BUFFER_SIZE + 7] {
             let input: &'static [u8] = vec![b'x'; length].leak();
             assert_eq!(
                 texts(input),
-                [Err("-:1: line longer than 65535 bytes".to_owned())]
+                [Err("-:1: the line is longer than 65535 bytes".to_owned())]
             );
         }
-        let longest: &'static [u8] = vec![b'x'; LINE_MAX - 1].leak();
-        assert_eq!(texts(longest)[0].as_ref().unwrap().len(), LINE_MAX - 1);
+        let longest: &'static [u8] = vec![b'x'; LINE_BUFFER_SIZE - 1].leak();
+        assert_eq!(
+            texts(longest)[0].as_ref().unwrap().len(),
+            LINE_BUFFER_SIZE - 1
+        );
     }
 
     #[test]
     fn invalid_lines_are_reported_and_skipped() {
-        let mut input = vec![b'x'; 3 * LINE_MAX];
+        let mut input = vec![b'x'; 3 * LINE_BUFFER_SIZE];
         input.extend_from_slice(b"\n\xff\nok\n");
         let input: &'static [u8] = input.leak();
         assert_eq!(
             texts(input),
             [
-                Err("-:1: line longer than 65535 bytes".to_owned()),
-                Err("-:2: line is not UTF-8".to_owned()),
+                Err("-:1: the line is longer than 65535 bytes".to_owned()),
+                Err("-:2: the line is not valid UTF-8".to_owned()),
                 Ok("ok".to_owned()),
             ]
         );

@@ -24,7 +24,7 @@ pub struct Operand {
     pub origin: Option<Origin>,
 }
 
-/// A line of an input file.
+/// The position of an operand in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The name of the file, `-` for standard input.
@@ -69,7 +69,7 @@ pub struct Operands {
     lines: Option<Lines>,
     stdin: Option<Box<dyn Read + Send>>,
     /// Whether `@FILE` is replaced by the lines of a file.
-    files: bool,
+    expands_files: bool,
 }
 
 impl fmt::Debug for Operands {
@@ -89,14 +89,14 @@ impl Operands {
             args: args.into_iter(),
             lines: None,
             stdin: Some(stdin),
-            files: false,
+            expands_files: false,
         }
     }
 
     /// Enables `@FILE`, which is replaced by the lines of FILE.
     #[must_use]
     pub fn with_files(mut self) -> Self {
-        self.files = true;
+        self.expands_files = true;
         self
     }
 
@@ -106,7 +106,7 @@ impl Operands {
         match &self.lines {
             Some(lines) => lines.is_ready(),
             None => match self.args.as_slice().first() {
-                Some(arg) => arg != "-" && !(self.files && arg.starts_with('@')),
+                Some(arg) => arg != "-" && !(self.expands_files && arg.starts_with('@')),
                 None => true,
             },
         }
@@ -125,7 +125,7 @@ impl Iterator for Operands {
                 }
             }
             let arg = self.args.next()?;
-            let file = arg.strip_prefix('@').filter(|_| self.files);
+            let file = arg.strip_prefix('@').filter(|_| self.expands_files);
             if let Some(name) = file.filter(|name| *name != "-") {
                 match File::open(name) {
                     Ok(file) => self.lines = Some(Lines::new(name, Box::new(file))),
@@ -136,7 +136,7 @@ impl Iterator for Operands {
             if arg != "-" && file.is_none() {
                 return Some(Ok(Operand::arg(arg)));
             }
-            // A second `-` finds standard input at its end.
+            // A second `-` yields nothing: standard input is at its end.
             self.lines = self.stdin.take().map(|stdin| Lines::new("-", stdin));
         }
     }

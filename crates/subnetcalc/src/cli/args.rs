@@ -11,12 +11,12 @@ use super::numbers::{PrefixLengths, length, lengths, number, positive};
 
 #[derive(Args, Debug, Default)]
 #[command(after_long_help = "\
-EXAMPLES
+Examples:
   subnetcalc 10.1.2.3/20 2001:db8::/48
   subnetcalc 192.168.1.10 255.255.255.0       one network
   subnetcalc info --get network,special.name - < addresses
 
-FIELDS
+Fields:
   address prefix_length network netmask wildcard broadcast first last
   first_host last_host total usable family special.entry special.name
   special.rfc special.globally_reachable multicast reverse_zones hex decimal
@@ -28,7 +28,7 @@ pub(crate) struct InfoArgs {
     pub(crate) networks: Vec<String>,
 
     /// Print only these fields, separated by TABs, with '-' for a field that does not
-    /// apply (see 'info --help' for the names)
+    /// apply (see 'subnetcalc info --help' for the names)
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     #[arg(value_parser = FieldName, hide_possible_values = true)]
     pub(crate) get: Vec<String>,
@@ -39,7 +39,7 @@ pub(crate) struct InfoArgs {
 For a range, every address is listed. The list can be of any length and needs
 little memory.
 
-EXAMPLES
+Examples:
   subnetcalc hosts 192.168.1.0/24 | ping --alive -
   subnetcalc hosts --all --step 256 10.0.0.0/8
   subnetcalc hosts 10.0.0.250-10.0.1.5
@@ -77,7 +77,7 @@ pub(crate) struct FormArgs {
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("size").args(["prefix", "parts"]).required(true))]
 #[command(after_long_help = "\
-EXAMPLES
+Examples:
   subnetcalc split 10.0.0.0/16 --prefix 18
   subnetcalc split 2001:db8::/32 --parts 4")]
 pub(crate) struct SplitArgs {
@@ -106,7 +106,7 @@ parts do not fit, prints nothing and exits with status 1.
 A part for a number of hosts is a /30 or larger in IPv4, and a /64 or larger in
 IPv6 unless --exact is given. A part with a /LEN has exactly that length.
 
-EXAMPLES
+Examples:
   subnetcalc plan 10.0.0.0/24 web=50 db=10 link=/31
   subnetcalc plan 2001:db8::/48 lan=50 guests=/60")]
 pub(crate) struct PlanArgs {
@@ -145,7 +145,7 @@ and --max-count add addresses and report on stderr how many.
 is at most 16,777,216. A larger set is first reduced to that size step by step,
 each time by merging the two networks that add the fewest addresses.
 
-EXAMPLES
+Examples:
   subnetcalc aggregate @blocklist
   subnetcalc aggregate --max-count 1000 @blocklist
   subnetcalc aggregate 10.0.0.5-10.0.3.7")]
@@ -154,8 +154,8 @@ pub(crate) struct AggregateArgs {
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
-    /// Widen networks longer than /LEN to /LEN, and IPv6 networks to /LEN6 (adds
-    /// addresses); without IPv4, LEN alone applies to IPv6
+    /// Replace networks longer than /LEN (IPv6: /LEN6) by the /LEN that contains them,
+    /// which adds addresses; without IPv4 input, a single LEN applies to IPv6
     #[arg(long, value_name = "LEN[,LEN6]", value_parser = lengths)]
     pub(crate) max_prefix: Option<PrefixLengths>,
 
@@ -173,7 +173,7 @@ pub(crate) struct AggregateArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-EXAMPLES
+Examples:
   subnetcalc subtract 10.0.0.0/8 --minus 10.1.0.0/16,10.2.0.0/16
   subnetcalc subtract 0.0.0.0/0 --minus @private --minus @reserved")]
 pub(crate) struct SubtractArgs {
@@ -181,7 +181,7 @@ pub(crate) struct SubtractArgs {
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
-    /// Set to subtract; a comma-separated list, may be repeated
+    /// Set to subtract, comma-separated; may be repeated
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) minus: Vec<String>,
 
@@ -195,7 +195,7 @@ pub(crate) struct WithArgs {
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
-    /// Second set; a comma-separated list, may be repeated
+    /// Second set, comma-separated; may be repeated
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) with: Vec<String>,
 
@@ -211,21 +211,21 @@ pub(crate) struct EqualArgs {
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
-    /// Second set; a comma-separated list, may be repeated
+    /// Second set, comma-separated; may be repeated
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) with: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-EXAMPLES
+Examples:
   subnetcalc free 10.0.0.0/16 --used @leases
   subnetcalc free 10.0.0.0/16 --used @leases --prefix 24 | head -n 1")]
 pub(crate) struct FreeArgs {
     /// Network to search
     pub(crate) network: String,
 
-    /// Set of used addresses; a comma-separated list, may be repeated
+    /// Set of used addresses, comma-separated; may be repeated
     #[arg(long, value_name = "SET", required = true)]
     pub(crate) used: Vec<String>,
 
@@ -234,8 +234,8 @@ pub(crate) struct FreeArgs {
     #[arg(short, long, value_name = "LEN", value_parser = length)]
     pub(crate) prefix: Option<u32>,
 
-    /// Further operands, most likely meant for `--used`. The command refuses them with
-    /// an explanation.
+    /// Operands that were most likely meant for `--used`; they are rejected with a
+    /// hint.
     #[arg(hide = true)]
     pub(crate) excess: Vec<String>,
 
@@ -245,10 +245,10 @@ pub(crate) struct FreeArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Prints ADDRESS NETWORK for each address, separated by a TAB. NETWORK is '-' if
-no network contains the address; the exit status is 1 then.
+Prints ADDRESS NETWORK for each address, separated by a TAB. If no
+network contains the address, NETWORK is '-' and the exit status is 1.
 
-EXAMPLES
+Examples:
   subnetcalc match --in @routes 10.1.2.3
   cut -d' ' -f1 access.log | subnetcalc match --in @customers -")]
 pub(crate) struct MatchArgs {
@@ -256,7 +256,7 @@ pub(crate) struct MatchArgs {
     #[arg(value_name = "ADDRESS")]
     pub(crate) addresses: Vec<String>,
 
-    /// Networks to search; a comma-separated list, may be repeated
+    /// Networks to search, comma-separated; may be repeated
     #[arg(id = "in", long, value_name = "SET", required = true)]
     pub(crate) set: Vec<String>,
 
@@ -288,18 +288,18 @@ pub(crate) struct OverlapArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Text counts as an address if no letter, digit or dot precedes it and none
-follows it. A dot may follow it at the end of a sentence. Thus `10.0.0.6.`,
-`10.0.0.1:80` and `[2001:db8::1]:443` contain an address, but `x10.0.0.7y` and
-`1.2.3.4.5` do not. A bare `::` is not an address.
+An address must not be preceded or followed by a letter, digit or dot, except
+for a dot that ends a sentence. So `10.0.0.6.`, `10.0.0.1:80` and
+`[2001:db8::1]:443` contain an address, but `x10.0.0.7y` and `1.2.3.4.5` do not.
+A bare `::` is not an address.
 
-A line of more than 64 MiB is printed only if an address in its first 64 MiB is
-in the set, and never with --json; otherwise it is an error. This limit does not
-apply to -o, -c and -q.
+A line longer than 64 MiB is printed only if its first 64 MiB contain an address
+in the set; otherwise, and always with --json, it is an error. This limit does
+not apply to -o, -c and -q.
 
 The exit status is 0 if a line was selected, 1 if none was, 2 after an error.
 
-EXAMPLES
+Examples:
   subnetcalc grep --in 10.0.0.0/8 --in @partners access.log
   tail -f access.log | subnetcalc grep -x --in @blocklist
   subnetcalc grep -o --in ::/0 notes.txt | sort | uniq -c")]
@@ -308,7 +308,7 @@ pub(crate) struct GrepArgs {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<String>,
 
-    /// Addresses to search for; a comma-separated list, may be repeated
+    /// Addresses to search for, comma-separated; may be repeated
     #[arg(id = "in", long, value_name = "SET", required = true)]
     pub(crate) set: Vec<String>,
 
@@ -329,7 +329,7 @@ pub(crate) struct GrepArgs {
     pub(crate) only_matching: bool,
 
     /// Search only the first field of each line, which ends at white space, a comma, a
-    /// semicolon or a bar: ADDR, ADDR/LEN, ADDR:PORT, [ADDR] or [ADDR]:PORT
+    /// semicolon or a vertical bar: ADDR, ADDR/LEN, ADDR:PORT, [ADDR] or [ADDR]:PORT
     #[arg(short = 'x', long)]
     pub(crate) first_field: bool,
 
@@ -371,11 +371,11 @@ pub(crate) struct CountArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-EXAMPLES
+Examples:
   subnetcalc nth 10.0.0.0/24 1      the first host
   subnetcalc nth 10.0.0.0/24 -2     the last host")]
 pub(crate) struct NthArgs {
-    /// Network of the address
+    /// Network that contains the address
     pub(crate) network: String,
 
     /// Index of the address, from 0; -1 is the last address
@@ -385,15 +385,15 @@ pub(crate) struct NthArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct SampleArgs {
-    /// Network of the addresses
+    /// Network to sample from
     pub(crate) network: String,
 
-    /// Number of addresses
+    /// Number of addresses to print
     #[arg(value_name = "N", value_parser = number)]
     pub(crate) n: u128,
 
-    /// Seed of the random numbers, for a repeatable sample
-    #[arg(long, value_name = "S")]
+    /// Seed of the random numbers, to reproduce the sample
+    #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 }
 
@@ -402,7 +402,7 @@ pub(crate) struct StepArgs {
     /// Network to start from
     pub(crate) network: String,
 
-    /// Number of networks to move ahead or back
+    /// Number of networks to skip
     #[arg(value_name = "N", default_value = "1", value_parser = number)]
     pub(crate) n: u128,
 
@@ -412,7 +412,7 @@ pub(crate) struct StepArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-EXAMPLES
+Examples:
   subnetcalc reverse 10.1.4.0/22
   subnetcalc reverse 192.0.2.64/26     by RFC 2317
   subnetcalc reverse 2001:db8::1")]
@@ -424,11 +424,11 @@ pub(crate) struct ReverseArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Prints LEN NETMASK WILDCARD HEX, separated by TABs. A prefix length up to 32 is
-one of IPv4 unless -6 is given. 0.0.0.0 and 255.255.255.255 are netmasks unless
+Prints LEN NETMASK WILDCARD HEX, separated by TABs. A prefix length up to 32
+belongs to IPv4 unless -6 is given. 0.0.0.0 and 255.255.255.255 are netmasks unless
 --wildcard is given.
 
-EXAMPLES
+Examples:
   subnetcalc mask 22
   subnetcalc mask 255.255.240.0
   subnetcalc mask 0.0.15.255
@@ -441,7 +441,7 @@ pub(crate) struct MaskArgs {
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-EXAMPLES
+Examples:
   subnetcalc eui64 00:1b:21:3c:9d:f8 2001:db8:1:2::/64")]
 pub(crate) struct Eui64Args {
     /// MAC address in any common spelling
@@ -454,13 +454,13 @@ pub(crate) struct Eui64Args {
 
 #[derive(Args, Debug)]
 pub(crate) struct UlaArgs {
-    /// Seed of the random numbers, for a repeatable network
-    #[arg(long, value_name = "S")]
+    /// Seed of the random numbers, to reproduce the network
+    #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 }
 
-/// Parses a field of `--get`. Shell completions get the possible names from here. The
-/// command refuses other names, because its errors explain more.
+/// Parses a field of `--get`. It provides the names for shell completions. Other
+/// names are rejected later by the command, with a better error.
 #[derive(Clone, Debug)]
 struct FieldName;
 

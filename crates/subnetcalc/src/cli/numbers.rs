@@ -1,20 +1,18 @@
-//! Parsers of numbers on the command line. Their errors are sentences.
+//! Parsers of numbers on the command line.
 
 /// Parses a number from 0 in decimal digits.
 pub(super) fn number(text: &str) -> Result<u128, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err("not a number; use digits".to_owned());
+        return Err("must be a whole number".to_owned());
     }
     text.parse()
-        .map_err(|_| format!("out of range; use 0 to {}", u128::MAX))
+        .map_err(|_| "the number is too large".to_owned())
 }
 
 /// Parses a number from 1 in decimal digits.
 pub(super) fn positive(text: &str) -> Result<u128, String> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match number(text) {
-        Ok(0) => Err(format!("out of range; use 1 to {}", u128::MAX)),
-        Err(_) if digits => Err(format!("out of range; use 1 to {}", u128::MAX)),
+        Ok(0) => Err("must be at least 1".to_owned()),
         other => other,
     }
 }
@@ -41,7 +39,7 @@ pub(super) fn lengths(text: &str) -> Result<PrefixLengths, String> {
         second: Some(length(second)?),
     };
     if lengths.first > 32 {
-        return Err("IPv4 prefix length out of range; use 0 to 32".to_owned());
+        return Err("the IPv4 prefix length is out of range; use 0 to 32".to_owned());
     }
     Ok(lengths)
 }
@@ -50,8 +48,11 @@ pub(super) fn lengths(text: &str) -> Result<PrefixLengths, String> {
 pub(super) fn length(text: &str) -> Result<u32, String> {
     let has_leading_zero = text.len() > 1 && text.starts_with('0');
     match number(text)? {
-        _ if has_leading_zero => Err("prefix length has a leading zero".to_owned()),
+        _ if has_leading_zero => Err("the prefix length has a leading zero".to_owned()),
         n @ 0..=128 => Ok(n as u32),
-        _ => Err("prefix length out of range; use 0 to 32 for IPv4, to 128 for IPv6".to_owned()),
+        _ => Err(
+            "the prefix length is out of range; use 0 to 32 for IPv4 or 0 to 128 for IPv6"
+                .to_owned(),
+        ),
     }
 }

@@ -23,7 +23,7 @@ const BUFFER_SIZE: usize = 1 << 20;
 
 /// The largest buffer for output that is reused. Larger ones are needed only for long
 /// lines, which are rare.
-const OUTPUT_KEPT_MAX: usize = 4 * BUFFER_SIZE;
+const MAX_OUTPUT_KEPT: usize = 4 * BUFFER_SIZE;
 
 /// The result of the search of one buffer.
 #[derive(Default)]
@@ -84,7 +84,7 @@ struct Search<'a> {
 pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let implied = ["-".to_owned()];
     let files = if args.files.is_empty() {
-        // Returns an error if stdin is a terminal.
+        // This fails if stdin is a terminal.
         let _ = io.operands_or_stdin(&[], "a file or -")?;
         &implied[..]
     } else {
@@ -239,7 +239,7 @@ impl Search<'_> {
                 // The next read may block.
                 io.out.flush()?;
             }
-            if result.output.capacity() > OUTPUT_KEPT_MAX {
+            if result.output.capacity() > MAX_OUTPUT_KEPT {
                 result.output = Vec::new();
             }
             Ok(!(self.needs_one_line() && *count > 0))
@@ -297,7 +297,7 @@ impl Search<'_> {
             // The next read may block.
             io.out.flush().map_err(Failure::Emit)?;
             output.clear();
-            if output.capacity() > OUTPUT_KEPT_MAX {
+            if output.capacity() > MAX_OUTPUT_KEPT {
                 output = Vec::new();
             }
         }

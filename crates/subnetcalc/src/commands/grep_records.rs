@@ -7,7 +7,7 @@ use common::{Result, time};
 use serde::{Serialize, Serializer};
 
 use crate::grep::found::Found;
-use crate::grep::long::{KEPT_MAX, LongLine, PartOutcome, too_long};
+use crate::grep::long::{LongLine, MAX_KEPT, PartOutcome, too_long};
 use crate::grep::pipeline::Failure;
 use crate::grep::select::{OutputMode, Selector};
 use crate::grep::suffix::written_length;
@@ -146,7 +146,7 @@ impl PartialLine {
             .search
             .add_part(selector, part, last, mode, b"", &mut nothing);
         self.selected |= outcome != PartOutcome::Nothing;
-        self.overflowed |= self.text.len() + part.len() > KEPT_MAX;
+        self.overflowed |= self.text.len() + part.len() > MAX_KEPT;
         if self.overflowed {
             self.text = Vec::new();
         } else {

@@ -78,7 +78,7 @@ fn select_field(name: &str) -> Result<SelectedField> {
         None => (name, None),
     };
     let unknown = || {
-        Error::usage(format!("unknown field {name:?} for '--get'"))
+        Error::usage(format!("unknown field '{name}' for '--get'"))
             .hint("see 'subnetcalc info --help' for the names")
     };
     let field = FIELDS.iter().find(|field| field.key == key);
@@ -90,7 +90,7 @@ fn select_field(name: &str) -> Result<SelectedField> {
             .map(|part| format!("{key}.{part}"))
             .collect();
         let message = format!(
-            "field {key:?} for '--get' has several parts; use {}",
+            "field '{key}' for '--get' has several parts; use {}",
             parts.join(", ")
         );
         return Err(Error::usage(message));

@@ -5,11 +5,11 @@ use common::app::Io;
 use common::random::SplitMix64;
 use common::{Error, Exit, Result};
 
+use crate::address_writer::{AddressWriter, Sequence};
 use crate::bits::Bits;
 use crate::cli::{HostsArgs, SampleArgs, SplitArgs};
 use crate::count::Count;
 use crate::interval::Interval;
-use crate::list::{Lister, Sequence};
 use crate::operand::{self, Rules};
 use crate::output::Printer;
 use crate::parse::{AnyMember, Member};
@@ -20,20 +20,20 @@ use super::{for_each, for_each_network, parse_network, single, single_network};
 
 /// Runs `subnetcalc hosts NETWORK...`.
 pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
-    let mut lister = address_lister("hosts", io);
+    let mut writer = address_writer("hosts", io);
     for_each(&args.networks, "a network", io, &mut |text, io| {
         // Ranges have one of these characters, and so may zones.
         if text.contains(['-', '+']) {
             match operand::parse_member(text, rules).map_err(|why| Error::input(text, why))? {
                 AnyMember::V4(Member::Range(first, last)) => {
                     if rules.family != Family::V6 {
-                        list_interval(Interval { first, last }, args, &mut lister, io)?;
+                        list_interval(Interval { first, last }, args, &mut writer, io)?;
                     }
                     return Ok(Exit::Yes);
                 }
                 AnyMember::V6(Member::Range(first, last)) => {
                     if rules.family != Family::V4 {
-                        list_interval(Interval { first, last }, args, &mut lister, io)?;
+                        list_interval(Interval { first, last }, args, &mut writer, io)?;
                     }
                     return Ok(Exit::Yes);
                 }
@@ -48,7 +48,7 @@ pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit>
                 } else {
                     prefix.usable()
                 };
-                list_interval(listed, args, &mut lister, io)?;
+                list_interval(listed, args, &mut writer, io)?;
             });
         }
         Ok(Exit::Yes)
@@ -59,21 +59,21 @@ pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit>
 fn list_interval<N: Bits>(
     listed: Interval<N>,
     args: &HostsArgs,
-    lister: &mut Lister,
+    writer: &mut AddressWriter,
     io: &mut Io,
 ) -> Result<()> {
     match Sequence::new(listed, args.step, args.limit, args.reverse) {
-        Some(sequence) => lister.sequence(&sequence, &mut io.out),
+        Some(sequence) => writer.sequence(&sequence, &mut io.out),
         None => Ok(()),
     }
 }
 
-/// Returns a lister that writes addresses, or records of this type.
-fn address_lister(tag: &str, io: &Io) -> Lister {
+/// Returns a writer that writes addresses, or records of this type.
+fn address_writer(tag: &str, io: &Io) -> AddressWriter {
     if io.json {
-        Lister::records(tag)
+        AddressWriter::json(tag)
     } else {
-        Lister::new("", "")
+        AddressWriter::new("", "")
     }
 }
 
@@ -91,8 +91,8 @@ pub(super) fn split(args: &SplitArgs, rules: Rules, io: &mut Io) -> Result<Exit>
                     next = part.step(1, true);
                 }
             } else if let Some(firsts) = firsts {
-                let mut lister = Lister::new("", &format!("/{length}"));
-                lister.sequence(&firsts, &mut io.out)?;
+                let mut writer = AddressWriter::new("", &format!("/{length}"));
+                writer.sequence(&firsts, &mut io.out)?;
             }
         });
         Ok(Exit::Yes)
@@ -121,7 +121,7 @@ fn part_length<N: Bits>(net: Prefix<N>, args: &SplitArgs) -> Result<u32> {
         );
         let above = above.map_or(String::new(), |n| format!(" or {n}"));
         return Err(input(format!(
-            "cannot be split into {parts} equal parts, only into a power of two; use {below}{above}"
+            "cannot be split into {parts} equal parts: the number must be a power of two; use {below}{above}"
         )));
     }
     let length = net.length + parts.ilog2();
@@ -165,17 +165,17 @@ fn draw<N: Bits>(
         let text = common::text::escape(args.network.as_bytes()).into_owned();
         let total = net.total();
         io.report.line(format_args!(
-            "{text}: cannot draw {} addresses from {total}",
+            "{text}: cannot sample {} addresses: the network has {total}",
             args.n
         ));
         return Ok(Exit::No);
     }
     let shuffle = Shuffle::new(N::WIDTH - net.length, random);
-    let mut lister = address_lister("sample", io);
+    let mut writer = address_writer("sample", io);
     for n in 0..args.n {
         let address = net.first | N::narrow(shuffle.at(n));
-        lister.line(address, &mut io.out)?;
+        writer.line(address, &mut io.out)?;
     }
-    lister.finish(&mut io.out)?;
+    writer.finish(&mut io.out)?;
     Ok(Exit::Yes)
 }

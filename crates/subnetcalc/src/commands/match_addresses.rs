@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::bits::Bits;
 use crate::cli::MatchArgs;
-use crate::input::{self, Content, LINE_MAX, LineBuffer, LineReader};
+use crate::input::{self, Content, LineBuffer, LineReader, MAX_LINE_LEN};
 use crate::interval::{Interval, sort_intervals};
 use crate::ipset::option_words;
 use crate::lookup::SegmentTable;
@@ -25,10 +25,10 @@ use crate::parse;
 /// The number of addresses that are looked up together.
 const BATCH_SIZE: usize = 256;
 /// The size of a formatted answer is a multiple of this. An answer has a TAB, the network
-/// and a newline. Its last byte is the number of bytes that count.
-const ANSWER_UNIT: usize = 32;
+/// and a newline. Its last byte is the length of the text.
+const ANSWER_ALIGNMENT: usize = 32;
 /// The longest text of an address.
-const ADDRESS_MAX: usize = 39;
+const MAX_ADDRESS_LEN: usize = 39;
 
 /// The networks of one family and the answers for each of them.
 struct FamilyTable<N> {
@@ -65,7 +65,7 @@ impl<N: Bits> FamilyTable<N> {
             answer(&mut text, Some(member));
             text.len()
         });
-        let answer_size = (longest.max().unwrap_or(0) + 1).next_multiple_of(ANSWER_UNIT);
+        let answer_size = (longest.max().unwrap_or(0) + 1).next_multiple_of(ANSWER_ALIGNMENT);
         let mut answers = Vec::with_capacity((table.members().len() + 1) * answer_size);
         let mut text = Vec::new();
         for member in table.members().iter().map(Some).chain([None]) {
@@ -83,7 +83,7 @@ impl<N: Bits> FamilyTable<N> {
     }
 
     /// Returns whether this is the index of a network.
-    fn is_found(&self, id: usize) -> bool {
+    fn is_network(&self, id: usize) -> bool {
         id < self.table.members().len()
     }
 
@@ -94,13 +94,13 @@ impl<N: Bits> FamilyTable<N> {
         &self.answers[id * self.answer_size..(id + 1) * self.answer_size]
     }
 
-    /// Returns the network that contains an address, if there is one, and the answer.
+    /// Returns the network that contains an address, if any, and the formatted answer.
     fn find(&self, address: N) -> (Option<String>, Vec<u8>) {
         let id = self.table.find(address);
         let answer = self.answer(id);
         let answer = &answer[..usize::from(answer[answer.len() - 1])];
         let network = self
-            .is_found(id)
+            .is_network(id)
             .then(|| String::from_utf8_lossy(answer.trim_ascii()).into_owned());
         (network, answer.to_vec())
     }
@@ -167,7 +167,7 @@ pub(super) fn match_addresses(args: &MatchArgs, rules: Rules, io: &mut Io) -> Re
             .any(|word| input::is_stdin(word))
     {
         return Err(Error::usage(
-            "stdin cannot be read for both the addresses and '--in'",
+            "stdin cannot be read for both the operands and '--in'",
         ));
     }
     let members = Members::from_option(io, &args.set, Keep::Distinct, rules)?;
@@ -182,7 +182,7 @@ pub(super) fn match_addresses(args: &MatchArgs, rules: Rules, io: &mut Io) -> Re
         exit: Exit::Yes,
     };
     if args.addresses.is_empty() {
-        // Returns an error if stdin is a terminal.
+        // This fails if stdin is a terminal.
         let _ = io.operands_or_stdin(&[], "an address")?;
         matcher.file("-", io.stdin(), io)?;
     }
@@ -280,28 +280,28 @@ impl Matcher {
     /// Answers the batch of IPv4 addresses, which are part of the text.
     fn answer_v4(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
         let all_found = answer_batch(&self.v4, &mut self.batch4, text, self.quiet, &mut io.out)?;
-        self.note_found(all_found);
+        self.record_match(all_found);
         Ok(())
     }
 
     /// Answers the batch of IPv6 addresses, which are part of the text.
     fn answer_v6(&mut self, text: &[u8], io: &mut Io) -> Result<()> {
         let all_found = answer_batch(&self.v6, &mut self.batch6, text, self.quiet, &mut io.out)?;
-        self.note_found(all_found);
+        self.record_match(all_found);
         Ok(())
     }
 
     /// Sets the exit status to 1 unless all networks were found.
-    fn note_found(&mut self, all_found: bool) {
+    fn record_match(&mut self, all_found: bool) {
         if !all_found {
             self.exit = self.exit.and(Exit::No);
         }
     }
 
-    /// Answers any line of a file.
+    /// Answers a line that is not a plain address.
     #[cold]
     fn line(&mut self, line: &[u8], name: &str, number: u64, io: &mut Io) -> Result<()> {
-        let outcome = if line.len() > LINE_MAX {
+        let outcome = if line.len() > MAX_LINE_LEN {
             Err(input::line_too_long())
         } else {
             let line = input::line_operand(line);
@@ -310,7 +310,7 @@ impl Matcher {
             }
             match std::str::from_utf8(line) {
                 Ok(text) => self.operand(text, io)?,
-                Err(_) => Err(Error::new(Kind::Input, "line is not UTF-8")),
+                Err(_) => Err(Error::new(Kind::Input, "the line is not valid UTF-8")),
             }
         };
         if let Err(error) = outcome {
@@ -330,7 +330,7 @@ impl Matcher {
             Err(_) if text.contains('/') && operand::parse_network(text, self.rules).is_ok() => {
                 return Ok(Err(Error::input(
                     text,
-                    "a network, but match looks up addresses",
+                    "a network, not an address; match looks up addresses",
                 )));
             }
             Err(why) => return Ok(Err(Error::input(text, why))),
@@ -347,7 +347,7 @@ impl Matcher {
             IpAddr::V4(address) => self.v4.find(address.to_bits()),
             IpAddr::V6(address) => self.v6.find(address.to_bits()),
         };
-        self.note_found(network.is_some());
+        self.record_match(network.is_some());
         let address = parsed.to_string();
         if self.quiet {
             return Ok(Ok(()));
@@ -383,14 +383,14 @@ fn answer_batch<N: Bits>(
         *length = u32::from(answer[answer.len() - 1]);
     }
     let mut all_found = true;
-    let room = BATCH_SIZE * (ADDRESS_MAX + family.answer_size);
+    let room = BATCH_SIZE * (MAX_ADDRESS_LEN + family.answer_size);
     if batch.output.len() < room {
         batch.output.resize(room, 0);
     }
     let mut end = 0;
     for (index, &(id, length)) in batch.found.iter().enumerate() {
         let id = id as usize;
-        all_found &= family.is_found(id);
+        all_found &= family.is_network(id);
         if quiet {
             continue;
         }
@@ -401,10 +401,10 @@ fn answer_batch<N: Bits>(
         } else {
             let text = batch.addresses[index].text();
             let text = text.as_bytes();
-            put::<ADDRESS_MAX>(&mut batch.output, &mut end, text, text.len());
+            put::<MAX_ADDRESS_LEN>(&mut batch.output, &mut end, text, text.len());
         }
         let answer = family.answer(id);
-        put::<ANSWER_UNIT>(&mut batch.output, &mut end, answer, length as usize);
+        put::<ANSWER_ALIGNMENT>(&mut batch.output, &mut end, answer, length as usize);
     }
     out.bytes(&batch.output[..end])?;
     batch.addresses.clear();

@@ -70,9 +70,11 @@ fn print_plan<N: Bits>(
                 PlanError::PartTooLarge => {
                     format!("a part is larger than any IPv{} network", N::FAMILY)
                 }
-                PlanError::Order => "alignment leaves gaps between the parts in this order; \
+                PlanError::AlignmentGaps => {
+                    "alignment leaves gaps between the parts in this order; \
                                      omit --keep-order to put the largest part first"
-                    .to_owned(),
+                        .to_owned()
+                }
             };
             io.report.line(format_args!("{text}: does not fit: {why}"));
             return Ok(Exit::No);

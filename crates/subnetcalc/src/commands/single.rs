@@ -167,7 +167,7 @@ pub(super) fn convert_masks(args: &MaskArgs, rules: Rules, io: &mut Io) -> Resul
 }
 
 /// Parses a prefix length or mask. Returns the prefix length and the number of bits in
-/// an address of its family. The error is a sentence.
+/// an address of its family. The error is the reason.
 fn parse_mask(text: &str, rules: Rules) -> Result<(u8, u8), String> {
     let check_family = |width: u8| match (rules.family, width) {
         (Family::V4, 128) => Err("an IPv6 mask cannot be used with -4".to_owned()),
@@ -218,8 +218,7 @@ pub(super) fn eui64(args: &Eui64Args, rules: Rules, io: &mut Io) -> Result<Exit>
     let net = match single_network(&args.network, rules)? {
         ipnet::IpNet::V6(net) if net.prefix_len() <= 64 => net,
         ipnet::IpNet::V6(_) => {
-            let message =
-                "prefix too long: the interface identifier has 64 bits; use /64 or shorter";
+            let message = "the prefix is longer than /64: the interface identifier needs 64 bits; use /64 or shorter";
             return Err(Error::input(&args.network, message));
         }
         ipnet::IpNet::V4(_) => return Err(Error::input(&args.network, "not an IPv6 network")),

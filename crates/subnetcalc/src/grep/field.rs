@@ -3,8 +3,8 @@
 use crate::parse;
 
 use super::found::{Address, Found};
-use super::scan::{LONGEST, is_bare};
-use super::suffix::{ZONE_MAX, is_port, prefix_length, zone_length};
+use super::scan::{MAX_ADDRESS_LEN, is_bare_double_colon};
+use super::suffix::{MAX_ZONE_LEN, is_port, prefix_length, zone_length};
 
 /// Returns the address if the first field of a line consists of one: bare or in
 /// brackets, with a zone, with `/LEN`, or with `:PORT` (for IPv6 only after
@@ -22,7 +22,7 @@ pub(crate) fn first_field(line: &[u8], dot_port: bool) -> Option<Found> {
         return field_ends(&field[length..], 32, true, dot_port).then_some(found);
     }
     if let Some(inside) = field.strip_prefix(b"[") {
-        let close = inside[..inside.len().min(LONGEST + 1 + ZONE_MAX + 1)]
+        let close = inside[..inside.len().min(MAX_ADDRESS_LEN + 1 + MAX_ZONE_LEN + 1)]
             .iter()
             .position(|byte| *byte == b']')?;
         let (address, length, max) = bracketed_address(&inside[..close])?;
@@ -34,7 +34,7 @@ pub(crate) fn first_field(line: &[u8], dot_port: bool) -> Option<Found> {
         return field_ends(&inside[close + 1..], max, true, false).then_some(found);
     }
     let (bits, length) = parse::v6(field, |end| field_ends(&field[end..], 128, false, dot_port))?;
-    if bits == 0 && is_bare(line, start, start + length) {
+    if bits == 0 && is_bare_double_colon(line, start, start + length) {
         return None;
     }
     Some(Found {

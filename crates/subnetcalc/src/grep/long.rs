@@ -2,7 +2,7 @@
 //!
 //! [`LongLine`] selects a line as [`Selector::select_lines`] does, with memory that
 //! does not depend on its length. It keeps the last bytes of a part for addresses that
-//! continue in the next one, and at most [`KEPT_MAX`] bytes of a line that may have to
+//! continue in the next one, and at most [`MAX_KEPT`] bytes of a line that may have to
 //! be printed.
 
 use common::operands::Origin;
@@ -10,16 +10,16 @@ use common::{Error, Kind};
 
 use super::field::first_field;
 use super::found::Found;
-use super::scan::{AFTER, BEFORE, Scan};
+use super::scan::{LOOK_AHEAD, LOOK_BEHIND, Scan};
 use super::select::{OutputMode, Selection, Selector};
 use super::suffix::written_length;
 
 /// The maximum number of bytes of a line that are kept until it is selected.
-pub(crate) const KEPT_MAX: usize = 64 << 20;
+pub(crate) const MAX_KEPT: usize = 64 << 20;
 
 /// Returns the error about a selected line that is too long to be printed.
 pub(crate) fn too_long(file: &str, line: u64) -> Error {
-    let message = format!("selected line not printed: it is longer than {KEPT_MAX} bytes");
+    let message = format!("selected line not printed: it is longer than {MAX_KEPT} bytes");
     let origin = Origin {
         file: file.to_owned(),
         line,
@@ -39,7 +39,7 @@ pub(crate) struct LongLine {
     tail: Vec<u8>,
     /// The position of the scan in `tail`; see [`Scan::position`].
     at: usize,
-    consumed: usize,
+    last_end: usize,
     /// The start of the line, if only its first field is considered.
     field: Vec<u8>,
     /// The line so far, if it may have to be printed.
@@ -75,13 +75,13 @@ impl LongLine {
         prefix: &[u8],
         out: &mut Vec<u8>,
     ) -> PartOutcome {
-        self.add_part_with_limit(KEPT_MAX, selector, part, last, mode, prefix, out)
+        self.add_part_with_limit(MAX_KEPT, selector, part, last, mode, prefix, out)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the limit is for tests")]
     fn add_part_with_limit(
         &mut self,
-        kept_max: usize,
+        max_kept: usize,
         selector: &Selector,
         part: &[u8],
         last: bool,
@@ -128,7 +128,7 @@ impl LongLine {
                 out.extend_from_slice(part);
             }
         } else {
-            self.keep(part, kept_max, rules.selection);
+            self.keep(part, max_kept, rules.selection);
             if selected && self.overflowed {
                 outcome = PartOutcome::TooLong;
             } else if selected {
@@ -145,13 +145,13 @@ impl LongLine {
     }
 
     /// Keeps a part if the line can still be selected.
-    fn keep(&mut self, part: &[u8], kept_max: usize, selection: Selection) {
+    fn keep(&mut self, part: &[u8], max_kept: usize, selection: Selection) {
         let is_decided = match selection {
             Selection::Member => false,
             Selection::NoMember => self.member,
             Selection::NoAddress => self.any,
         };
-        self.overflowed |= self.kept.len() + part.len() > kept_max;
+        self.overflowed |= self.kept.len() + part.len() > max_kept;
         if is_decided || self.overflowed {
             self.kept = Vec::new();
         } else {
@@ -172,17 +172,17 @@ impl LongLine {
         let limit = if last {
             usize::MAX
         } else {
-            text.len().saturating_sub(AFTER)
+            text.len().saturating_sub(LOOK_AHEAD)
         };
-        let mut scan = Scan::resumed(&text, (self.at, self.consumed), dot_port);
+        let mut scan = Scan::resume(&text, (self.at, self.last_end), dot_port);
         while let Some(found) = scan.next_before(limit) {
             examine(found, &text, self);
         }
-        let (at, consumed) = scan.position();
-        let done = at.saturating_sub(BEFORE);
+        let (at, last_end) = scan.position();
+        let done = at.saturating_sub(LOOK_BEHIND);
         text.drain(..done);
         self.at = at - done;
-        self.consumed = consumed.saturating_sub(done);
+        self.last_end = last_end.saturating_sub(done);
         self.tail = text;
     }
 
@@ -240,7 +240,7 @@ mod tests {
         line: &[u8],
         sizes: &[usize],
         mode: OutputMode,
-        kept_max: usize,
+        max_kept: usize,
     ) -> (String, u64, bool) {
         let mut long = LongLine::default();
         let (mut out, mut count, mut too_long) = (Vec::new(), 0, false);
@@ -250,7 +250,7 @@ mod tests {
             turn += 1;
             let last = size == rest.len();
             let outcome = long.add_part_with_limit(
-                kept_max,
+                max_kept,
                 selector,
                 &rest[..size],
                 last,

@@ -22,7 +22,7 @@ use crate::input::{Content, LineBuffer, LineReader};
 /// Bytes that are searched before threads are started.
 const SMALL: usize = 2 << 20;
 /// The most workers: more would only wait for the reader.
-const WORKERS_MAX: usize = 8;
+const MAX_WORKERS: usize = 8;
 
 /// Why a run ended early.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub(crate) fn run<W: Work>(
         }
     }
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = workers.min(WORKERS_MAX);
+    let workers = workers.min(MAX_WORKERS);
     let input = Arc::new(Mutex::new(Input { reader, next: 0 }));
     let work = Arc::new(work);
     let queue = Arc::new(ResultQueue::new(workers));

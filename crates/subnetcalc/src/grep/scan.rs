@@ -1,10 +1,10 @@
 //! Finds addresses in text by word rules.
 //!
-//! No letter, digit or dot may precede or follow an address. A dot may follow it at the
-//! end of a sentence and, as an option, before a port as tcpdump writes it. At each
-//! position the longest address counts. Addresses do not
-//! overlap: the dotted quad at the end of `::ffff:10.0.0.9` is not an IPv4 address. A
-//! bare `::` is not an address, because it separates words in many logs.
+//! An address is not preceded or followed by a letter, digit or dot, except for a dot
+//! at the end of a sentence and, optionally, a dot and a port as in tcpdump. The
+//! longest match at each position wins. Addresses do not overlap: the dotted quad at
+//! the end of `::ffff:10.0.0.9` is not an IPv4 address. A bare `::` is not an address,
+//! because it separates words in many logs.
 //!
 //! Every address has a dot or a colon. The scan jumps from one to the next and
 //! examines the bytes around it. Three or four of them rule out most candidates.
@@ -12,17 +12,17 @@
 use crate::parse;
 
 use super::found::{Address, Found};
-use super::suffix::{ZONE_MAX, may_end, prefix_length};
+use super::suffix::{MAX_ZONE_LEN, may_end, prefix_length};
 
-/// The longest address in bytes: six groups and a dotted quad.
-pub(super) const LONGEST: usize = 45;
+/// The maximum length of an address in bytes: six groups and a dotted quad.
+pub(super) const MAX_ADDRESS_LEN: usize = 45;
 
 /// The number of bytes before a dot or colon that decide whether it belongs to an
 /// address: a group of four digits and the byte before it, rounded up.
-pub(crate) const BEFORE: usize = 8;
-/// The number of bytes from a dot or colon on that decide the address, its end, its
+pub(crate) const LOOK_BEHIND: usize = 8;
+/// The number of bytes after a dot or colon that determine the address, its end, its
 /// zone and its prefix length.
-pub(crate) const AFTER: usize = LONGEST + 1 + ZONE_MAX + 8;
+pub(crate) const LOOK_AHEAD: usize = MAX_ADDRESS_LEN + 1 + MAX_ZONE_LEN + 8;
 
 /// Iterates over the addresses of a text from left to right.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Scan<'a> {
     /// The index from which the next dot or colon is searched.
     at: usize,
     /// The end of the last address. The next one must not start before it.
-    consumed: usize,
+    last_end: usize,
     /// Whether only IPv4 addresses are returned.
     v4_only: bool,
     /// Whether an address may be followed by a dot and a port.
@@ -44,7 +44,7 @@ impl<'a> Scan<'a> {
         Self {
             text,
             at: 0,
-            consumed: 0,
+            last_end: 0,
             v4_only: false,
             dot_port,
         }
@@ -59,11 +59,11 @@ impl<'a> Scan<'a> {
     }
 
     /// Continues at the [`Scan::position`] of another scan. The text must still have
-    /// the [`BEFORE`] bytes before that position.
-    pub(crate) fn resumed(text: &'a [u8], (at, consumed): (usize, usize), dot_port: bool) -> Self {
+    /// the [`LOOK_BEHIND`] bytes before that position.
+    pub(crate) fn resume(text: &'a [u8], (at, last_end): (usize, usize), dot_port: bool) -> Self {
         Self {
             at,
-            consumed,
+            last_end,
             ..Self::new(text, dot_port)
         }
     }
@@ -71,11 +71,11 @@ impl<'a> Scan<'a> {
     /// Returns the index from which the next dot or colon is searched, and the end of
     /// the last address.
     pub(crate) fn position(&self) -> (usize, usize) {
-        (self.at, self.consumed)
+        (self.at, self.last_end)
     }
 
-    /// Returns the next address with its first dot or colon before `limit`. Otherwise the
-    /// scan stops at the next dot or colon.
+    /// Returns the next address with its first dot or colon before `limit`. If there is
+    /// none, the scan stops at the first dot or colon after `limit`.
     #[inline]
     pub(crate) fn next_before(&mut self, limit: usize) -> Option<Found> {
         loop {
@@ -99,7 +99,7 @@ impl<'a> Scan<'a> {
             self.at = hit + 1;
             if let Some(found) = self.v4_at(hit) {
                 if self.v4_only
-                    && found.start > self.consumed
+                    && found.start > self.last_end
                     && self.text[found.start - 1] == b':'
                     && let Some(longer) = self.v6_around(found)
                 {
@@ -115,7 +115,7 @@ impl<'a> Scan<'a> {
     /// Continues after an address.
     fn consume(&mut self, found: Found) -> Found {
         self.at = found.end;
-        self.consumed = found.end;
+        self.last_end = found.end;
         found
     }
 
@@ -128,7 +128,7 @@ impl<'a> Scan<'a> {
         if !is_digit(dot + 1) || !(is_dot(dot + 2) || is_dot(dot + 3) || is_dot(dot + 4)) {
             return None;
         }
-        let before = &text[self.consumed..dot];
+        let before = &text[self.last_end..dot];
         let digits = match before {
             [.., a, b, c] if [a, b, c].iter().all(|byte| byte.is_ascii_digit()) => 3,
             [.., b, c] if b.is_ascii_digit() && c.is_ascii_digit() => 2,
@@ -153,9 +153,9 @@ impl<'a> Scan<'a> {
     /// the scan continues.
     fn v6_at(&self, colon: usize) -> Result<Found, usize> {
         let text = self.text;
-        // An address has six colons or a `::`. The look-ahead is limited, else the
-        // scan of a line of colons would take quadratic time.
-        let limit = text.len().min(colon + LONGEST);
+        // An address has six colons or a `::`. The look-ahead is limited;
+        // otherwise a line of colons would take quadratic time.
+        let limit = text.len().min(colon + MAX_ADDRESS_LEN);
         let mut end = colon;
         let (mut colons, mut has_double) = (0, false);
         while end < limit {
@@ -171,7 +171,7 @@ impl<'a> Scan<'a> {
             return Err(if end < limit { end } else { colon + 1 });
         }
         let mut start = colon;
-        while start > self.consumed && colon - start < 4 && text[start - 1].is_ascii_hexdigit() {
+        while start > self.last_end && colon - start < 4 && text[start - 1].is_ascii_hexdigit() {
             start -= 1;
         }
         if start > 0 && !may_precede(text[start - 1]) {
@@ -179,7 +179,9 @@ impl<'a> Scan<'a> {
         }
         let rest = &text[start..];
         match parse::v6(rest, |end| may_end(rest, end, self.dot_port)) {
-            Some((bits, length)) if bits != 0 || !is_bare(text, start, start + length) => {
+            Some((bits, length))
+                if bits != 0 || !is_bare_double_colon(text, start, start + length) =>
+            {
                 Ok(Found {
                     start,
                     end: start + length,
@@ -193,7 +195,7 @@ impl<'a> Scan<'a> {
     /// Returns the IPv6 address that ends with a dotted quad after a colon.
     #[cold]
     fn v6_around(&self, quad: Found) -> Option<Found> {
-        let before = self.text[self.consumed..quad.start].iter();
+        let before = self.text[self.last_end..quad.start].iter();
         let run = before
             .rev()
             .take_while(|byte| byte.is_ascii_hexdigit() || **byte == b':' || **byte == b'.')
@@ -225,7 +227,7 @@ fn may_precede(before: u8) -> bool {
 
 /// Returns whether the text from `start` to `end` is a `::` without brackets and
 /// without a prefix length.
-pub(super) fn is_bare(text: &[u8], start: usize, end: usize) -> bool {
+pub(super) fn is_bare_double_colon(text: &[u8], start: usize, end: usize) -> bool {
     let is_bracketed = start > 0 && text[start - 1] == b'[' && text.get(end) == Some(&b']');
     text[start..end] == *b"::" && !is_bracketed && prefix_length(&text[end..], 128).is_none()
 }
@@ -251,9 +253,9 @@ mod tests {
             .collect()
     }
 
-    /// The literal rule: at each position from the left, the longest text that is an
+    /// A reference implementation: at each position from the left, the longest text that is an
     /// address between allowed bytes.
-    fn addresses_by_the_literal_rule(line: &[u8], dot_port: bool) -> Vec<(usize, usize)> {
+    fn reference_scan(line: &[u8], dot_port: bool) -> Vec<(usize, usize)> {
         let mut all = Vec::new();
         let mut start = 0;
         while start < line.len() {
@@ -261,7 +263,7 @@ mod tests {
             let end = (start + 1..=line.len().min(start + 45)).rev().find(|&end| {
                 may_start
                     && may_end(line, end, dot_port)
-                    && !is_bare(line, start, end)
+                    && !is_bare_double_colon(line, start, end)
                     && std::str::from_utf8(&line[start..end])
                         .is_ok_and(|text| text.parse::<std::net::IpAddr>().is_ok())
             });
@@ -327,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_port_may_follow_a_dot() {
-        let of = |line: &'static str| {
+        let scan_line = |line: &'static str| {
             let scan = Scan::new(line.as_bytes(), true);
             let all: Vec<&str> = scan.map(|found| &line[found.start..found.end]).collect();
             all.join(" ")
@@ -347,7 +349,7 @@ mod tests {
             ("1.2.3.4.5.6 1.2.3.4.5. 1.2.3.4.5a", ""),
             ("10.0.0.1 10.0.0.2. x", "10.0.0.1 10.0.0.2"),
         ] {
-            assert_eq!(of(line), expected, "{line}");
+            assert_eq!(scan_line(line), expected, "{line}");
         }
     }
 
@@ -381,10 +383,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn the_scan_follows_the_literal_rule(line in lines(), dot_port: bool) {
+        fn the_scan_agrees_with_the_reference(line in lines(), dot_port: bool) {
             let scan = Scan::new(line.as_bytes(), dot_port);
             let found: Vec<_> = scan.clone().map(|f| (f.start, f.end)).collect();
-            prop_assert_eq!(&found, &addresses_by_the_literal_rule(line.as_bytes(), dot_port), "{}", line);
+            prop_assert_eq!(&found, &reference_scan(line.as_bytes(), dot_port), "{}", line);
             let all: Vec<_> = scan.filter(|f| matches!(f.address, Address::V4(_))).collect();
             let only: Vec<_> = Scan::v4_only(line.as_bytes(), dot_port).collect();
             prop_assert_eq!(only, all, "{}", line);

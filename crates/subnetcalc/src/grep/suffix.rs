@@ -4,7 +4,7 @@
 use super::found::{Address, Found};
 
 /// The longest zone in bytes: on Linux, names of interfaces have at most 15.
-pub(super) const ZONE_MAX: usize = 15;
+pub(super) const MAX_ZONE_LEN: usize = 15;
 
 /// Returns whether an address may end at this index.
 #[inline]
@@ -71,9 +71,9 @@ pub(super) fn zone_length(text: &[u8]) -> usize {
     let length = name
         .iter()
         .take_while(|byte| is_valid(byte))
-        .take(ZONE_MAX + 1);
+        .take(MAX_ZONE_LEN + 1);
     match length.count() {
-        length @ 1..=ZONE_MAX => 1 + length,
+        length @ 1..=MAX_ZONE_LEN => 1 + length,
         _ => 0,
     }
 }

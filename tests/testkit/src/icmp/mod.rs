@@ -35,26 +35,26 @@ pub struct IcmpLab {
 }
 
 impl IcmpLab {
-    /// Creates the namespace. Its host sends the messages that `answers` returns
+    /// Creates the namespace. Its host sends the messages that `replies` returns
     /// for each echo request. The error is a reason for [`crate::netns::skip`].
-    pub fn start<F>(answers: F) -> Result<Self, String>
+    pub fn start<F>(replies: F) -> Result<Self, String>
     where
         F: Fn(&Probe) -> Vec<IcmpMessage> + Send + Sync + 'static,
     {
-        Self::start_host(answers, false)
+        Self::start_host(replies, false)
     }
 
     /// Like [`IcmpLab::start`], with a host that polls its IPv4 socket without
     /// sleeping, so that [`IcmpLab::response_times`] includes all delays of the host. It keeps
     /// a processor busy.
-    pub fn busy_polling<F>(answers: F) -> Result<Self, String>
+    pub fn busy_polling<F>(replies: F) -> Result<Self, String>
     where
         F: Fn(&Probe) -> Vec<IcmpMessage> + Send + Sync + 'static,
     {
-        Self::start_host(answers, true)
+        Self::start_host(replies, true)
     }
 
-    fn start_host<F>(answers: F, awake: bool) -> Result<Self, String>
+    fn start_host<F>(replies: F, busy_polls: bool) -> Result<Self, String>
     where
         F: Fn(&Probe) -> Vec<IcmpMessage> + Send + Sync + 'static,
     {
@@ -66,20 +66,21 @@ impl IcmpLab {
         let times = Arc::clone(&response_times);
         std::thread::spawn(move || {
             let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-            let sockets = enter().and_then(|()| any.map(raw_socket).into_iter().collect());
-            let answers = Arc::new(answers);
+            let sockets =
+                enter_namespace().and_then(|()| any.map(raw_socket).into_iter().collect());
+            let replies = Arc::new(replies);
             match sockets {
                 Ok(sockets) => {
                     let sockets: Vec<Socket> = sockets;
                     for (socket, any) in sockets.into_iter().zip(any) {
-                        let (stopped, answers) = (Arc::clone(&stopped), Arc::clone(&answers));
+                        let (stopped, replies) = (Arc::clone(&stopped), Arc::clone(&replies));
                         let times = Arc::clone(&times);
-                        let host = Host {
-                            six: any.is_ipv6(),
-                            awake: awake && any.is_ipv4(),
+                        let host = Responder {
+                            is_v6: any.is_ipv6(),
+                            busy_polls: busy_polls && any.is_ipv4(),
                             socket,
                         };
-                        std::thread::spawn(move || host.respond(&stopped, &times, &*answers));
+                        std::thread::spawn(move || host.respond(&stopped, &times, &*replies));
                     }
                     let _ = ready.send(Ok(()));
                 }
@@ -134,7 +135,7 @@ impl Drop for IcmpLab {
 }
 
 /// Moves the calling thread to a new namespace and sets that up.
-fn enter() -> io::Result<()> {
+fn enter_namespace() -> io::Result<()> {
     const SETUP: &str = "ip link set lo up && ip address add ::7/128 dev lo nodad \
                          && echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all \
                          && echo 1 >/proc/sys/net/ipv6/icmp/echo_ignore_all \
@@ -160,52 +161,54 @@ fn raw_socket(from: IpAddr) -> io::Result<Socket> {
 }
 
 /// The responder of one address family.
-struct Host {
+struct Responder {
     socket: Socket,
-    six: bool,
+    is_v6: bool,
     /// Whether to poll for requests without sleeping.
-    awake: bool,
+    busy_polls: bool,
 }
 
-impl Host {
+impl Responder {
     /// Receives requests and answers them until `stop` is set.
     fn respond(
         &self,
         stop: &AtomicBool,
         response_times: &Mutex<Vec<Duration>>,
-        answers: &dyn Fn(&Probe) -> Vec<IcmpMessage>,
+        replies: &dyn Fn(&Probe) -> Vec<IcmpMessage>,
     ) {
         let mut number = 0;
         let mut packet = vec![0; 65_535];
-        // Nothing can wake the wait for a raw socket, so it has a timeout.
+        // Nothing interrupts a read of the raw socket, so it has a timeout.
         let timeout = Some(Duration::from_millis(100));
         self.socket
             .set_read_timeout(timeout)
             .expect("set a timeout");
-        self.socket.set_nonblocking(self.awake).expect("set a mode");
+        self.socket
+            .set_nonblocking(self.busy_polls)
+            .expect("set a mode");
         while !stop.load(Ordering::SeqCst) {
             let Ok(n) = (&mut &self.socket).read(&mut packet) else {
                 std::hint::spin_loop();
                 continue;
             };
             let start = Instant::now();
-            let parse = if self.six { parse6 } else { parse };
+            let parse = if self.is_v6 { parse6 } else { parse };
             let Some(probe) = parse(&packet[..n], number) else {
                 continue;
             };
             number += 1;
-            for answer in answers(&probe) {
-                if !answer.delay.is_zero() {
+            for reply in replies(&probe) {
+                if !reply.delay.is_zero() {
                     std::thread::spawn(move || {
-                        std::thread::sleep(answer.delay);
-                        send(&answer);
+                        std::thread::sleep(reply.delay);
+                        send(&reply);
                     });
-                } else if answer.is_plain() {
-                    let to = SocketAddr::from((answer.to, 0)).into();
-                    let sent = self.socket.send_to(&answer.message, &to);
+                } else if reply.is_plain() {
+                    let to = SocketAddr::from((reply.to, 0)).into();
+                    let sent = self.socket.send_to(&reply.message, &to);
                     sent.expect("send an ICMP message");
                 } else {
-                    send(&answer);
+                    send(&reply);
                 }
             }
             let mut times = response_times
@@ -216,22 +219,22 @@ impl Host {
     }
 }
 
-fn send(answer: &IcmpMessage) {
-    let to = SocketAddr::from((answer.to, 0)).into();
-    let sent = match (answer.from, answer.to) {
+fn send(reply: &IcmpMessage) {
+    let to = SocketAddr::from((reply.to, 0)).into();
+    let sent = match (reply.from, reply.to) {
         // The kernel would write a correct checksum.
-        (IpAddr::V6(from), IpAddr::V6(to6)) if !answer.checksum_ok => {
-            let mut packet = header6(from, to6, answer.message.len());
-            packet.extend(&answer.message);
+        (IpAddr::V6(from), IpAddr::V6(to6)) if !reply.checksum_ok => {
+            let mut packet = header6(from, to6, reply.message.len());
+            packet.extend(&reply.message);
             let raw = Protocol::from(255);
             Socket::new(Domain::IPV6, Type::RAW, Some(raw))
                 .and_then(|socket| socket.send_to(&packet, &to))
         }
-        _ => raw_socket(answer.from).and_then(|socket| {
-            if !answer.options.is_empty() {
-                sys::set_ip_options(&socket, answer.from.is_ipv6(), &answer.options)?;
+        _ => raw_socket(reply.from).and_then(|socket| {
+            if !reply.options.is_empty() {
+                sys::set_ip_options(&socket, reply.from.is_ipv6(), &reply.options)?;
             }
-            socket.send_to(&answer.message, &to)
+            socket.send_to(&reply.message, &to)
         }),
     };
     sent.expect("send an ICMP message");
@@ -244,7 +247,7 @@ mod tests {
 
     /// Sends one echo request in the namespace and returns the ICMP messages of
     /// `count` answers.
-    fn ask(lab: &IcmpLab, count: usize) -> Vec<Vec<u8>> {
+    fn exchange(lab: &IcmpLab, count: usize) -> Vec<Vec<u8>> {
         let (sender, receiver) = mpsc::channel();
         let job = move || {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::ICMPV4)).unwrap();
@@ -271,10 +274,10 @@ mod tests {
             Ok(lab) => lab,
             Err(reason) => return netns::skip(&reason),
         };
-        let answers = ask(&lab, 2);
-        assert_eq!(answers[0][6..], *b"\0\x07data");
-        assert_eq!(answers[1][6..], *b"\0\x07d\x9eta");
-        assert_eq!(answers[0][0], 0);
+        let replies = exchange(&lab, 2);
+        assert_eq!(replies[0][6..], *b"\0\x07data");
+        assert_eq!(replies[1][6..], *b"\0\x07d\x9eta");
+        assert_eq!(replies[0][0], 0);
     }
 
     #[test]

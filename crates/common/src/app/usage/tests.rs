@@ -137,10 +137,7 @@ fn invalid_values_name_the_option_and_the_reason() {
             "sample -i -1",
             "invalid value '-1' for '-i': must not be negative",
         ),
-        (
-            "sample -qc",
-            "a value is required for '-c' but none was supplied",
-        ),
+        ("sample -qc", "missing value for '-c'"),
         // -4 has the form of a number, but is an option.
         (
             "sample -4 -i -7",
@@ -148,7 +145,7 @@ fn invalid_values_name_the_option_and_the_reason() {
         ),
         (
             "sample -W -1",
-            "invalid value '-1' for '-W': must be longer than zero",
+            "invalid value '-1' for '-W': must be greater than 0",
         ),
         (
             "sample -o -1",
@@ -174,29 +171,29 @@ fn invalid_values_name_the_option_and_the_reason() {
 #[test]
 fn unknown_options_are_named() {
     for (line, expected) in [
-        ("sample -R", "-R is not supported: use another program"),
+        ("sample -R", "-R is not supported; use another program"),
         (
             "sample -7 x",
-            "unexpected argument '-7' found; negative numbers are not accepted here",
+            "unexpected argument '-7'; a negative number is not accepted here",
         ),
         (
             "sample -q -7",
-            "unexpected argument '-7' found; negative numbers are not accepted here",
+            "unexpected argument '-7'; a negative number is not accepted here",
         ),
         // The values of --watch and -o must be attached, or are.
         (
             "sample --watch -7",
-            "unexpected argument '-7' found; negative numbers are not accepted here",
+            "unexpected argument '-7'; a negative number is not accepted here",
         ),
         (
             "sample -oc -7",
-            "unexpected argument '-7' found; negative numbers are not accepted here",
+            "unexpected argument '-7'; a negative number is not accepted here",
         ),
-        ("sample -0", "unexpected argument '-0' found"),
-        ("sample -x", "unexpected argument '-x' found"),
+        ("sample -0", "unknown option '-0'"),
+        ("sample -x", "unknown option '-x'"),
         (
             "sample --jsn",
-            "unexpected argument '--jsn' found; a similar argument exists: '--json'",
+            "unknown option '--jsn'; a similar argument exists: '--json'",
         ),
     ] {
         assert_eq!(message_for(line), expected, "{line}");
@@ -215,14 +212,17 @@ fn a_message_is_one_line_without_the_usage() {
 
 #[test]
 fn the_pointer_names_the_help_that_applies() {
-    assert_eq!(help::<Sample>(&words("sample x")), "sample --help");
+    assert_eq!(help_command::<Sample>(&words("sample x")), "sample --help");
     assert_eq!(
-        help::<Sample>(&words("sample -q split")),
+        help_command::<Sample>(&words("sample -q split")),
         "sample split --help"
     );
-    assert_eq!(help::<Sample>(&words("sample -- split")), "sample --help");
     assert_eq!(
-        usage::<Sample>(&words("sample split")),
+        help_command::<Sample>(&words("sample -- split")),
+        "sample --help"
+    );
+    assert_eq!(
+        usage_hint::<Sample>(&words("sample split")),
         "usage: sample split [OPTIONS]; see 'sample split --help'"
     );
 }

@@ -1,7 +1,7 @@
 //! Lists of addresses, written as fast as a pipe accepts them.
 //!
 //! The addresses of a block of 256 differ only in the text of their last octet. A
-//! [`Lister`] formats the start of a block once. For each line it copies this start
+//! [`AddressWriter`] formats the start of a block once. For each line it copies this start
 //! and an entry of a table of endings, in copies of a fixed size. The lines fill one
 //! buffer, so memory does not depend on the length of the list.
 
@@ -14,7 +14,7 @@ use crate::interval::Interval;
 /// The number of bytes after which the buffer is written.
 const BUFFER_SIZE: usize = 64 * 1024;
 /// The longest line of a block, and the extra room for it in the buffer.
-const LINE_MAX: usize = 128;
+const MAX_LINE_LEN: usize = 128;
 /// The size of an ending in the table. All of it is copied, and its last byte is the
 /// length of the text.
 const ENDING_SIZE: usize = 16;
@@ -73,7 +73,7 @@ impl<N: Bits> Sequence<N> {
 
 /// Writes lines that consist of a fixed text, an address and another fixed text.
 #[derive(Debug)]
-pub(crate) struct Lister {
+pub(crate) struct AddressWriter {
     buffer: Vec<u8>,
     filled: usize,
     /// The text before each address.
@@ -87,8 +87,8 @@ pub(crate) struct Lister {
     hex: Option<Box<[[u8; ENDING_SIZE]; 256]>>,
 }
 
-impl Lister {
-    /// Creates a lister of lines with `before` and `after` around the address.
+impl AddressWriter {
+    /// Creates a writer of lines with `before` and `after` around the address.
     pub(crate) fn new(before: &str, after: &str) -> Self {
         let after = format!("{after}\n").into_bytes();
         // An octet has at most three digits.
@@ -106,7 +106,7 @@ impl Lister {
             })
         };
         Self {
-            buffer: vec![0; BUFFER_SIZE + LINE_MAX],
+            buffer: vec![0; BUFFER_SIZE + MAX_LINE_LEN],
             filled: 0,
             before: before.as_bytes().to_vec(),
             has_time: false,
@@ -116,9 +116,9 @@ impl Lister {
         }
     }
 
-    /// Creates a lister of JSON records with this type, the address and the time,
+    /// Creates a writer of JSON records with this type, the address and the time,
     /// which is the same for all records of a buffer.
-    pub(crate) fn records(tag: &str) -> Self {
+    pub(crate) fn json(tag: &str) -> Self {
         Self {
             has_time: true,
             ..Self::new(&format!("{{\"type\":\"{tag}\",\"address\":\""), RECORD_END)
@@ -229,7 +229,7 @@ impl Lister {
             let table = if decimal { &self.decimal } else { &self.hex };
             let Some(table) = table else { return Ok(()) };
             // At least this number of lines fits.
-            let fit = (BUFFER_SIZE - self.filled.min(BUFFER_SIZE)) / LINE_MAX;
+            let fit = (BUFFER_SIZE - self.filled.min(BUFFER_SIZE)) / MAX_LINE_LEN;
             if fit == 0 {
                 self.flush_to(out)?;
                 continue;
@@ -250,13 +250,13 @@ impl Lister {
             }
             self.filled = at;
         }
-        if self.filled >= BUFFER_SIZE - LINE_MAX {
+        if self.filled >= BUFFER_SIZE - MAX_LINE_LEN {
             self.flush_to(out)?;
         }
         Ok(())
     }
 
-    /// Writes the buffered lines after the last call of [`Lister::line`].
+    /// Writes the buffered lines after the last call of [`AddressWriter::line`].
     pub(crate) fn finish(&mut self, out: &mut Out) -> Result<()> {
         self.flush_to(out)
     }
@@ -337,7 +337,7 @@ mod tests {
         let written = SharedBuffer::default();
         let mut out = Out::new(Box::new(written.clone()));
         if let Some(sequence) = Sequence::new(interval, step, limit, descending) {
-            Lister::new(before, after)
+            AddressWriter::new(before, after)
                 .sequence(&sequence, &mut out)
                 .unwrap();
         }
