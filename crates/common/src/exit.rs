@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// The result of a run or of one operand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// The operation succeeded.
+    /// Everything that was asked for succeeded.
     #[default]
     Yes = 0,
     /// The answer is negative: nothing found, or different.

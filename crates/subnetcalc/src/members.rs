@@ -32,7 +32,7 @@ pub(crate) enum Keep {
 pub(crate) struct Members {
     pub(crate) v4: FamilyMembers<u32>,
     pub(crate) v6: FamilyMembers<u128>,
-    /// The parsing rules.
+    /// The rules by which members are parsed.
     pub(crate) rules: Rules,
     /// The first network with host bits set, as it was written.
     pub(crate) host_bits: Option<IpNet>,
