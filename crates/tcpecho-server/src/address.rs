@@ -1,4 +1,5 @@
-//! Addresses of the server and its peers, as the event log shows them.
+//! Addresses of the server and its peers, and the protocols between them, as the
+//! event log shows them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -6,9 +7,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use common::text;
+use serde::Serialize;
 use socket2::SockAddr;
 
-use crate::event::Protocol;
+/// The protocol that carries the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    /// TCP, with or without TLS.
+    Tcp,
+    /// UDP datagrams, each a chunk of its own.
+    Udp,
+    /// A Unix stream socket.
+    Unix,
+}
 
 /// The address of one end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! The layer between the socket and the state machine of a connection: none, or
 //! TLS.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::Shutdown;
 
-use crate::event::Reason;
 use crate::shared::Shared;
-#[cfg(feature = "tls")]
+use crate::socket_io;
 use crate::tls::Session;
 
 /// A byte stream over a non-blocking socket.
@@ -17,34 +17,22 @@ pub(crate) enum Channel {
     /// The bytes of the socket.
     Plain,
     /// A TLS session over the socket.
-    #[cfg(feature = "tls")]
     Tls(Box<Session>),
 }
 
-#[cfg_attr(
-    not(feature = "tls"),
-    allow(
-        unused_variables,
-        clippy::unnecessary_wraps,
-        reason = "a plain socket needs neither the arguments nor the results"
-    )
-)]
 impl Channel {
     /// Creates the channel of a new connection.
-    pub(crate) fn new(shared: &Shared) -> Result<Self, Reason> {
-        #[cfg(feature = "tls")]
-        if let Some(config) = &shared.tls {
-            let session = Session::new(config).map_err(|_| Reason::Error)?;
-            return Ok(Self::Tls(Box::new(session)));
+    pub(crate) fn new(shared: &Shared) -> io::Result<Self> {
+        match &shared.tls {
+            None => Ok(Self::Plain),
+            Some(config) => Ok(Self::Tls(Box::new(Session::new(config)?))),
         }
-        Ok(Self::Plain)
     }
 
     /// Receives available bytes. Returns 0 at end of file.
     pub(crate) fn recv(&mut self, socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
-            Self::Plain => recv(socket, buffer),
-            #[cfg(feature = "tls")]
+            Self::Plain => socket_io::recv(socket, buffer),
             Self::Tls(session) => session.recv(socket, buffer),
         }
     }
@@ -52,8 +40,7 @@ impl Channel {
     /// Sends bytes and returns how many of them were accepted.
     pub(crate) fn send(&mut self, socket: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
         match self {
-            Self::Plain => send(socket, bytes),
-            #[cfg(feature = "tls")]
+            Self::Plain => socket_io::send(socket, bytes),
             Self::Tls(session) => session.send(socket, bytes),
         }
     }
@@ -62,7 +49,6 @@ impl Channel {
     pub(crate) fn shutdown(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         match self {
             Self::Plain => rustix::net::shutdown(socket, Shutdown::Write),
-            #[cfg(feature = "tls")]
             Self::Tls(session) => session.shutdown(socket),
         }
     }
@@ -71,7 +57,6 @@ impl Channel {
     pub(crate) fn send_close_notify(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         match self {
             Self::Plain => Ok(()),
-            #[cfg(feature = "tls")]
             Self::Tls(_) => self.shutdown(socket),
         }
     }
@@ -81,7 +66,6 @@ impl Channel {
     pub(crate) fn drive(&mut self, socket: &impl AsFd) -> Result<(), Errno> {
         match self {
             Self::Plain => Ok(()),
-            #[cfg(feature = "tls")]
             Self::Tls(session) => session.drive(socket),
         }
     }
@@ -91,7 +75,6 @@ impl Channel {
     pub(crate) fn is_established(&self) -> bool {
         match self {
             Self::Plain => true,
-            #[cfg(feature = "tls")]
             Self::Tls(session) => session.is_established(),
         }
     }
@@ -101,7 +84,6 @@ impl Channel {
     pub(crate) fn wants_write(&self) -> bool {
         match self {
             Self::Plain => false,
-            #[cfg(feature = "tls")]
             Self::Tls(session) => session.wants_write(),
         }
     }
@@ -111,29 +93,7 @@ impl Channel {
     pub(crate) fn has_buffered_input(&self) -> bool {
         match self {
             Self::Plain => false,
-            #[cfg(feature = "tls")]
             Self::Tls(session) => session.has_buffered_input(),
-        }
-    }
-}
-
-/// Receives from a socket, repeating interrupted calls.
-pub(crate) fn recv(socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    loop {
-        match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
-            Ok((n, _)) => return Ok(n),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// Sends to a socket, repeating interrupted calls.
-pub(crate) fn send(socket: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
-    loop {
-        match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {
-            Err(Errno::INTR) => {}
-            outcome => return outcome,
         }
     }
 }

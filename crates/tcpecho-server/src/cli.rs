@@ -344,28 +344,25 @@ pub(crate) struct Cli {
     )]
     pub(crate) inetd: bool,
 
-    #[cfg(not(feature = "tls"))]
-    #[arg(long, hide = true)]
-    pub(crate) cert: Option<PathBuf>,
-
-    #[cfg(not(feature = "tls"))]
-    #[arg(long, hide = true)]
-    pub(crate) key: Option<PathBuf>,
-
     /// Use TLS with the certificate chain in this PEM file
-    #[cfg(feature = "tls")]
     #[arg(
         long,
         value_name = "FILE",
         requires = "key",
         conflicts_with = "udp",
+        hide = !cfg!(feature = "tls"),
         help_heading = "Sockets"
     )]
     pub(crate) cert: Option<PathBuf>,
 
     /// Read the private key of the certificate from this PEM file
-    #[cfg(feature = "tls")]
-    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Sockets")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        hide = !cfg!(feature = "tls"),
+        help_heading = "Sockets"
+    )]
     pub(crate) key: Option<PathBuf>,
 
     #[command(flatten)]

@@ -14,6 +14,7 @@ use crate::fault::Faults;
 use crate::listen::{self, ListenAddr};
 use crate::machine::{Rules, SEND_BUFFER_MAX};
 use crate::output::Format;
+use crate::tls::TlsConfig;
 
 /// The port if no operand is given.
 const DEFAULT_PORT: u16 = 8080;
@@ -58,8 +59,7 @@ pub(crate) struct Config {
     /// The file to write the port to.
     pub(crate) port_file: Option<PathBuf>,
     /// The certificate and key, with TLS.
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::tls::TlsConfig>,
+    pub(crate) tls: Option<TlsConfig>,
     /// The seed of the faults, if it was not given and must be reported.
     pub(crate) generated_seed: Option<u64>,
 }
@@ -68,12 +68,6 @@ impl Config {
     /// Resolves a command line. If several operands are invalid, all but the
     /// last error are reported to `io`, and the last one is returned.
     pub(crate) fn resolve(cli: Cli, io: &mut Io) -> Result<Self> {
-        #[cfg(not(feature = "tls"))]
-        if cli.cert.is_some() || cli.key.is_some() {
-            return Err(Error::usage(
-                "this build has no TLS; it was made with '--no-default-features'",
-            ));
-        }
         let addrs = parse_operands(&cli.addrs, io)?;
         let reply = cli.reply.map(|text| reply_bytes("--reply", text));
         let greeting = cli.greeting.map(|text| reply_bytes("--greeting", text));
@@ -139,9 +133,9 @@ impl Config {
             },
             verbose: cli.verbose,
             port_file: cli.port_file,
-            #[cfg(feature = "tls")]
             tls: match (&cli.cert, &cli.key) {
-                (Some(cert), Some(key)) => Some(crate::tls::load_config(cert, key)?),
+                (Some(cert), Some(key)) => Some(TlsConfig::load(cert, key)?),
+                // The command line requires both or none.
                 _ => None,
             },
             generated_seed,

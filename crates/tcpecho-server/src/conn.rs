@@ -9,23 +9,18 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 
 use crate::address::Address;
-use crate::channel::{self, Channel};
+use crate::channel::Channel;
 use crate::event::{Event, Reason};
 use crate::machine::{Machine, Rules, Step};
 use crate::poller::{Interest, Registered};
 use crate::shared::Shared;
-use crate::sys;
+use crate::{socket_io, sys};
 
 /// How long bytes in flight may stay unacknowledged before their peer counts as
 /// backlogged: longer than a delayed acknowledgement takes.
 const STALL: Duration = Duration::from_millis(250);
-
-/// The maximum amount of input discarded before a close: more than a socket
-/// holds.
-const MAX_DISCARDED: usize = 32 << 20;
 
 /// How the server ends connections from its side.
 #[derive(Clone, Copy, Debug)]
@@ -188,8 +183,11 @@ impl<S: AsFd> Conn<S> {
         if limit > 0 {
             let limit = limit.min(scratch.len());
             self.receive(shared, &mut scratch[..limit], now);
-        } else if self.socket.interest() == Interest::ErrorsOnly {
-            self.check_socket_error();
+        } else if self.socket.interest() == Interest::ErrorsOnly
+            // A reset or a pending error are the only events in this state.
+            && let Err(e) = socket_io::check_error(self.socket.get())
+        {
+            self.machine.on_error(reason_of(e));
         }
     }
 
@@ -232,26 +230,6 @@ impl<S: AsFd> Conn<S> {
         }
     }
 
-    /// Looks for a reset or a pending error, the only events that occur while
-    /// the connection waits for neither input nor output.
-    fn check_socket_error(&mut self) {
-        match rustix::net::sockopt::socket_error(self.socket.get()) {
-            Ok(Ok(())) => {
-                let mut byte = [0];
-                // Peeking leaves the input in the socket.
-                match rustix::net::recv(
-                    self.socket.get(),
-                    &mut byte[..],
-                    RecvFlags::PEEK | RecvFlags::DONTWAIT,
-                ) {
-                    Ok(_) | Err(Errno::AGAIN) => {}
-                    Err(e) => self.machine.on_error(reason_of(e)),
-                }
-            }
-            Ok(Err(e)) | Err(e) => self.machine.on_error(reason_of(e)),
-        }
-    }
-
     /// Takes the steps of the machine until it waits or ends.
     fn apply_steps(&mut self, shared: &Shared, now: Duration) -> Option<Reason> {
         loop {
@@ -268,15 +246,13 @@ impl<S: AsFd> Conn<S> {
                 }
                 Step::Close(reason) if self.is_close_notify_sent(reason) => {
                     if matches!(reason, Reason::Drain | Reason::MaxBytes) {
-                        self.discard_input();
+                        socket_io::discard_input(self.socket.get());
                     }
                     return Some(reason);
                 }
                 Step::Close(_) => Interest::Write,
                 Step::Reset(reason) => {
-                    // Closing with a linger time of zero sends a reset.
-                    let zero = Some(Duration::ZERO);
-                    let _ = rustix::net::sockopt::set_socket_linger(self.socket.get(), zero);
+                    socket_io::reset_on_close(self.socket.get());
                     return Some(reason);
                 }
             };
@@ -284,18 +260,6 @@ impl<S: AsFd> Conn<S> {
                 return None;
             }
             self.machine.on_error(Reason::Error);
-        }
-    }
-
-    /// Discards unread input. Closing the socket with unread input would send a
-    /// reset, and bytes in flight to the peer would be lost.
-    fn discard_input(&self) {
-        let mut scratch = [0; 16 * 1024];
-        let mut discarded = 0;
-        while discarded < MAX_DISCARDED
-            && let Ok(n @ 1..) = channel::recv(self.socket.get(), &mut scratch)
-        {
-            discarded += n;
         }
     }
 
@@ -319,8 +283,6 @@ fn reason_of(error: Errno) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::Counters;
-    use crate::log::Log;
     use crate::poller::Poller;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -330,17 +292,11 @@ mod tests {
 
     /// A connection that ends after one byte, and its client.
     fn connection() -> (Shared, Conn<TcpStream>, TcpStream) {
-        let shared = Shared {
-            rules: Rules {
-                max_bytes: Some(1),
-                idle_timeout: Some(IDLE),
-                ..Rules::default()
-            },
-            log: Log::silent(),
-            counters: Counters::new(None),
-            #[cfg(feature = "tls")]
-            tls: None,
-        };
+        let shared = Shared::silent(Rules {
+            max_bytes: Some(1),
+            idle_timeout: Some(IDLE),
+            ..Rules::default()
+        });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, peer) = listener.accept().unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::address::Address;
+use crate::address::{Address, Protocol};
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -39,18 +39,6 @@ impl fmt::Display for Reason {
             Self::Error => "error",
         })
     }
-}
-
-/// The protocol that carries the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Protocol {
-    /// TCP, with or without TLS.
-    Tcp,
-    /// UDP datagrams, each a chunk of its own.
-    Udp,
-    /// A Unix stream socket.
-    Unix,
 }
 
 /// One event of the log.

@@ -39,11 +39,12 @@ mod rate;
 mod send_buffer;
 mod server;
 mod shared;
+mod socket_io;
 mod source_limiter;
 mod start;
 mod sys;
 mod timers;
-#[cfg(feature = "tls")]
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod trim;
 mod udp;

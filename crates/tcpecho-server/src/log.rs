@@ -17,8 +17,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::address::Address;
-use crate::event::{Event, Protocol, Summary};
+use crate::address::{Address, Protocol};
+use crate::event::{Event, Summary};
 use crate::output::{self, Format};
 
 /// The maximum number of bytes of records in the queue.

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use common::{json, text, time};
 use serde::Serialize;
 
-use crate::event::{Event, Protocol, Reason, Summary};
+use crate::address::Protocol;
+use crate::event::{Event, Reason, Summary};
 
 /// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use crate::counters::Counters;
 use crate::log::Log;
 use crate::machine::Rules;
+use crate::tls::TlsConfig;
 
 /// The rules, log and counters of a server.
 #[derive(Debug)]
@@ -15,6 +16,18 @@ pub(crate) struct Shared {
     /// The number of open connections and the totals.
     pub(crate) counters: Counters,
     /// The TLS configuration, if connections use TLS.
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::tls::TlsConfig>,
+    pub(crate) tls: Option<TlsConfig>,
+}
+
+#[cfg(test)]
+impl Shared {
+    /// Creates the state of a server without a log, TLS and limits.
+    pub(crate) fn silent(rules: Rules) -> Self {
+        Self {
+            rules,
+            log: Log::silent(),
+            counters: Counters::new(None),
+            tls: None,
+        }
+    }
 }

@@ -14,11 +14,12 @@ use common::{Error, Exit, Io, Result};
 use net::signal::{SIGINT, SIGTERM, SIGUSR1, Signals};
 
 use crate::activation::{self, InheritedSocket, Notify};
+use crate::address::Protocol;
 use crate::announce::{self, PortFile};
 use crate::clock::Clock;
 use crate::config::{Config, default_addr};
 use crate::counters::Counters;
-use crate::event::{Event, Protocol};
+use crate::event::Event;
 use crate::listen::{self, Listener, Sockets};
 use crate::log::{Log, StderrQueue};
 use crate::output::Format;
@@ -76,7 +77,6 @@ pub(crate) fn run(
         rules: config.rules.clone(),
         log,
         counters: Counters::new(config.max_per_ip),
-        #[cfg(feature = "tls")]
         tls: config.tls.clone(),
     });
     let setup = Setup {

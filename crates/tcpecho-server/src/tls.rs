@@ -18,31 +18,34 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::channel;
+use crate::socket_io;
 
 /// How often one call reads from the socket before other connections are
 /// served. A single read may return records without application data.
 const MAX_READS: usize = 16;
 
 /// The configuration that all sessions share.
-pub(crate) type TlsConfig = Arc<ServerConfig>;
+#[derive(Clone, Debug)]
+pub(crate) struct TlsConfig(Arc<ServerConfig>);
 
-/// Loads a certificate chain and its private key from PEM files.
-pub(crate) fn load_config(cert: &Path, key: &Path) -> Result<TlsConfig> {
-    let invalid = |why: &str| Error::input(key.display().to_string(), why);
-    let chain = net::tls::certificates(cert)?;
-    let pem =
-        fs::read(key).map_err(|e| Error::local(&e).with_subject(key.display().to_string()))?;
-    let private_key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| invalid("the file contains no PEM private key"))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(Kind::System, e.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, private_key)
-        .map_err(|e| invalid(&explain(&e).sentence))?;
-    Ok(Arc::new(config))
+impl TlsConfig {
+    /// Loads a certificate chain and its private key from PEM files.
+    pub(crate) fn load(cert: &Path, key: &Path) -> Result<Self> {
+        let invalid = |why: &str| Error::input(key.display().to_string(), why);
+        let chain = net::tls::certificates(cert)?;
+        let pem =
+            fs::read(key).map_err(|e| Error::local(&e).with_subject(key.display().to_string()))?;
+        let private_key = PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|_| invalid("the file contains no PEM private key"))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Error::new(Kind::System, e.to_string()))?
+            .with_no_client_auth()
+            .with_single_cert(chain, private_key)
+            .map_err(|e| invalid(&explain(&e).sentence))?;
+        Ok(Self(Arc::new(config)))
+    }
 }
 
 /// The TLS session of one connection.
@@ -63,9 +66,10 @@ pub(crate) struct Session {
 
 impl Session {
     /// Creates a session before its handshake.
-    pub(crate) fn new(config: &TlsConfig) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(config: &TlsConfig) -> io::Result<Self> {
+        let tls = ServerConnection::new(Arc::clone(&config.0)).map_err(io::Error::other)?;
         Ok(Self {
-            tls: ServerConnection::new(Arc::clone(config))?,
+            tls,
             buffered: 0,
             close_notify_pending: false,
             shutdown_requested: false,
@@ -190,13 +194,13 @@ struct SocketStream<'a, S>(&'a S);
 
 impl<S: AsFd> Read for SocketStream<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(channel::recv(self.0, buffer)?)
+        Ok(socket_io::recv(self.0, buffer)?)
     }
 }
 
 impl<S: AsFd> Write for SocketStream<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(channel::send(self.0, bytes)?)
+        Ok(socket_io::send(self.0, bytes)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -15,9 +15,8 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use crate::address::Address;
+use crate::address::{Address, Protocol};
 use crate::datagram::{self, ReplyPolicy};
-use crate::event::Protocol;
 use crate::fault::{FaultDecision, FaultRng};
 use crate::poller::{Interest, Poller, Registered};
 use crate::rate::TokenBucket;
@@ -283,9 +282,7 @@ fn send_all(shared: &Shared, socket: &UdpSocket, replies: &[Reply<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::Counters;
     use crate::fault::{Delay, Faults};
-    use crate::log::Log;
     use crate::machine::Rules;
     use socket2::{Domain, Type};
 
@@ -305,16 +302,10 @@ mod tests {
             delay,
             ..Faults::default()
         };
-        let shared = Arc::new(Shared {
-            rules: Rules {
-                faults: Some(faults),
-                ..Rules::default()
-            },
-            log: Log::silent(),
-            counters: Counters::new(None),
-            #[cfg(feature = "tls")]
-            tls: None,
-        });
+        let shared = Arc::new(Shared::silent(Rules {
+            faults: Some(faults),
+            ..Rules::default()
+        }));
         let poller = Arc::new(Poller::new().unwrap());
         let sockets = vec![UdpSocket::new(socket).unwrap()];
         let policy = ReplyPolicy::new([address.port()].into(), false, 0);

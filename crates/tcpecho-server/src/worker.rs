@@ -335,18 +335,10 @@ fn run(
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 mod tests {
     use super::*;
-    use crate::counters::Counters;
-    use crate::log::Log;
     use crate::machine::Rules;
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared {
-            rules: Rules::default(),
-            log: Log::silent(),
-            counters: Counters::new(None),
-            #[cfg(feature = "tls")]
-            tls: None,
-        })
+        Arc::new(Shared::silent(Rules::default()))
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Settings {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self {
-            server: tls::load_config(cert, key).expect("load certificate and key"),
+            server: tls::TlsConfig::load(cert, key).expect("load certificate and key"),
             client: Arc::new(client),
         }
     }
