@@ -1,335 +1,413 @@
-//! The connections of a load test, and how their events are handled.
+//! The table of the connections of a load test: it opens and closes them, handles
+//! their events, and holds those that are idle.
 //!
-//! A connection has no buffer of its own: messages are generated when they can
-//! be sent, and echoes are verified when they are read, both in one shared
-//! buffer. A connection is watched for writing only while it has unsent bytes.
-//! The [`engine`](super::engine) decides when to connect and to send.
+//! The [`engine`](super::engine) decides when to connect and to send, and calls
+//! the methods of the table; a [`slot`](super::slot) moves the bytes of one
+//! connection. A connection is watched for writing only while it has unsent bytes.
 //!
-//! During the run, a slot is in one of three sets: with a connection, in
-//! `idle`, or in `backing_off`. The latter two are used with `--reconnect` only.
-//! Without it, a slot stays closed after the end of its connection and no longer
-//! counts as `live`.
+//! With `--reconnect`, a slot has a connection or is in the queue of
+//! [`reconnect`](super::reconnect). Without it, a slot stays closed after the end
+//! of its connection and no longer counts as `live`.
+//!
+//! At most [`CONNECTING_MAX`] connects are in progress at a time. More could
+//! overflow the backlog of the peer, and a dropped SYN is retransmitted only
+//! after a second.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use common::Result;
 use polling::Event;
 
 use super::load_stats::LoadStats;
 use super::poller::EventPoller;
+use super::reconnect::ReconnectQueue;
 use super::schedule::Schedule;
-use super::slot::{Slot, SlotState};
+use super::slot::{Load, Received, Slot, SlotState};
+use super::spin::{Precision, SpinPolicy};
 use crate::config::LoadOptions;
 use crate::connection::{self, Connection};
 use crate::dial::Dialer;
 use crate::pattern::Pattern;
-use crate::sys;
 
-/// The size of the shared buffer, and so of a read or a write, in bytes.
-const BUFFER_SIZE: usize = 256 * 1024;
+/// The number of connects in progress at the same time, before the run.
+const CONNECTING_MAX: usize = 100;
 
-/// The number of writes to one connection after which the other connections
-/// and the signals are checked.
-const WRITES_MAX: usize = 16;
-
-/// The time from the failure of a connection to the next connect of its slot.
-pub(super) const RECONNECT_BACKOFF: Duration = Duration::from_millis(10);
-
-/// The phase of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The connections are being opened.
-    Connecting,
-    /// Messages are sent and received.
-    Running,
-    /// No message is started; the echoes in flight are received.
-    Draining,
-}
+/// The poller's key of the signals.
+const SIGNALS: usize = usize::MAX - 1;
 
 /// All connections of a run and their shared state.
 #[derive(Debug)]
 pub(super) struct Connections<'a> {
     dialer: &'a Dialer,
     options: &'a LoadOptions,
-    pub(super) poller: EventPoller,
-    pub(super) pattern: Pattern,
-    pub(super) schedule: Option<Schedule>,
-    pub(super) slots: Vec<Slot>,
-    buffer: Vec<u8>,
-    pub(super) phase: Phase,
-    /// The number of slots that have a connection or may get one.
-    pub(super) live: usize,
+    poller: EventPoller,
+    spin_policy: SpinPolicy,
+    load: Load,
+    slots: Vec<Slot>,
+    /// The index of the next slot to connect before the run.
+    next_slot: usize,
     /// The number of connects in progress.
-    pub(super) connecting: usize,
-    /// With `--reconnect`: the slots that are ready to connect.
-    pub(super) idle: Vec<usize>,
-    /// With `--reconnect`: the slots that wait after a failed connection.
-    backing_off: Vec<usize>,
-    /// The time at which these slots become idle, since the start.
-    backoff_until: Duration,
-    /// The start of the run.
-    pub(super) started: Instant,
-    pub(super) stats: LoadStats,
+    connecting: usize,
+    /// The number of slots that have a connection or may get one.
+    live: usize,
+    /// With `--reconnect`: the slots without a connection.
+    reconnect_queue: ReconnectQueue,
+    /// Slots that have new messages and are not watched for writing.
+    queued: Vec<usize>,
+    /// Whether no message is started anymore; the echoes in flight are received.
+    is_draining: bool,
 }
 
 impl<'a> Connections<'a> {
-    /// Creates the slots without connections.
-    pub(super) fn new(dialer: &'a Dialer, options: &'a LoadOptions) -> Result<Self> {
+    /// Creates the slots without connections. `signals` is a descriptor that
+    /// [`Self::poll`] watches, too.
+    pub(super) fn new(
+        dialer: &'a Dialer,
+        options: &'a LoadOptions,
+        schedule: Option<Schedule>,
+        signals: BorrowedFd<'_>,
+    ) -> Result<Self> {
+        let poller = EventPoller::new()?;
+        poller.add(&signals, SIGNALS, true, false)?;
         let pattern = Pattern::new(options.seed, options.sizes);
         let slots: Vec<Slot> = (0..options.connections)
-            .map(|n| Slot::new(&pattern, n as u32, options.rate.is_none()))
+            .map(|n| Slot::new(&pattern, n as u32, schedule.is_none()))
             .collect();
+        let in_flight = options.connections as u64 * options.pipeline;
         Ok(Self {
             dialer,
             options,
-            poller: EventPoller::new()?,
-            pattern,
-            schedule: options
-                .rate
-                .map(|rate| Schedule::new(rate, options.connections)),
-            // The first slot gets the connection that is open already.
-            idle: (1..slots.len())
-                .rev()
-                .filter(|_| options.reconnect)
-                .collect(),
-            backing_off: Vec::new(),
-            backoff_until: Duration::ZERO,
-            live: slots.len(),
-            slots,
-            buffer: vec![0; BUFFER_SIZE],
-            phase: Phase::Connecting,
+            poller,
+            spin_policy: SpinPolicy::new(schedule.is_none().then_some(in_flight)),
+            load: Load::new(pattern, schedule),
+            next_slot: 1,
             connecting: 0,
-            started: Instant::now(),
-            stats: LoadStats::default(),
+            live: slots.len(),
+            // The first slot gets the connection that is open already.
+            reconnect_queue: ReconnectQueue::new(
+                (1..slots.len()).rev().filter(|_| options.reconnect),
+            ),
+            slots,
+            queued: Vec::new(),
+            is_draining: false,
         })
+    }
+
+    /// Sets the start of the run to the current time.
+    pub(super) fn start_clock(&mut self) {
+        self.load.start_clock();
+    }
+
+    /// Returns the time since the start.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.load.elapsed()
     }
 
     /// Returns the time since the start in nanoseconds.
     pub(super) fn now(&self) -> u64 {
-        self.started.elapsed().as_nanos() as u64
+        self.load.now()
     }
 
-    /// Makes the slots idle at the end of their back-off.
-    pub(super) fn requeue(&mut self, elapsed: Duration) {
-        if elapsed >= self.backoff_until {
-            self.idle.append(&mut self.backing_off);
+    /// Returns the statistics of the run.
+    pub(super) fn stats(&mut self) -> &mut LoadStats {
+        &mut self.load.stats
+    }
+
+    /// Returns whether a connection is open or may be opened again.
+    pub(super) fn has_live(&self) -> bool {
+        self.live > 0
+    }
+
+    /// Returns whether a connection is open or being opened.
+    pub(super) fn has_open(&self) -> bool {
+        self.slots.iter().any(Slot::is_open)
+    }
+
+    /// Returns whether a slot is ready to connect, with `--reconnect`.
+    pub(super) fn has_idle(&self) -> bool {
+        self.reconnect_queue.idle() > 0
+    }
+
+    /// Gives the first slot its connection, which is open already.
+    pub(super) fn add_first(&mut self, connection: Connection) -> Result<()> {
+        self.slots[0].open(connection, SlotState::Open, &self.poller)?;
+        if self.options.reconnect {
+            return Ok(());
         }
+        self.finish_connect(0)
     }
 
-    /// Returns whether a slot is backing off.
-    pub(super) fn has_backoff(&self) -> bool {
-        !self.backing_off.is_empty()
-    }
-
-    /// Handles an event of a connection.
-    pub(super) fn handle_event(&mut self, event: Event) -> Result<()> {
-        let index = event.key;
-        if self.slots[index].state == SlotState::Connecting {
-            return self.finish_connect(index);
+    /// Starts to connect the slots that have no connection yet, as far as
+    /// [`CONNECTING_MAX`] allows. Returns whether connects are in progress.
+    pub(super) fn start_connects(&mut self) -> Result<bool> {
+        while self.connecting < CONNECTING_MAX && self.next_slot < self.slots.len() {
+            let index = self.next_slot;
+            self.next_slot += 1;
+            self.start_connect(index)?;
         }
-        if event.readable && self.slots[index].is_open() {
-            self.receive(index)?;
-            // Bytes that are decrypted already cause no further event.
-            while self.slots[index]
-                .connection
-                .as_ref()
-                .is_some_and(Connection::has_buffered_input)
-            {
-                self.receive(index)?;
+        Ok(self.connecting > 0)
+    }
+
+    fn start_connect(&mut self, index: usize) -> Result<()> {
+        let connection = match self.dialer.start_connect() {
+            Ok(connection) => connection,
+            Err(e) => return self.fail_with(index, &e),
+        };
+        self.connecting += 1;
+        let slot = &mut self.slots[index];
+        slot.open(connection, SlotState::Connecting, &self.poller)?;
+        slot.watch(&self.poller, false, true)
+    }
+
+    /// Continues a connect in progress, and counts it when it is complete.
+    fn finish_connect(&mut self, index: usize) -> Result<()> {
+        let slot = &mut self.slots[index];
+        let was_connecting = slot.state() == SlotState::Connecting;
+        match slot.finish_connect() {
+            Ok(true) => {}
+            Ok(false) => {
+                let write = slot.wants_write();
+                return slot.watch(&self.poller, true, write);
+            }
+            Err(e) => return self.fail_with(index, &e),
+        }
+        self.connecting -= usize::from(was_connecting);
+        // Connects come before the start of the run, which is its time 0.
+        self.load.stats.record_connection(0);
+        slot.watch(&self.poller, true, false)
+    }
+
+    /// Fails the connects that are in progress.
+    pub(super) fn fail_connects(&mut self, reason: &str) -> Result<()> {
+        for index in 0..self.slots.len() {
+            if self.slots[index].state() == SlotState::Connecting {
+                self.fail(index, reason)?;
             }
         }
-        if event.writable && self.slots[index].state == SlotState::Open {
+        Ok(())
+    }
+
+    /// Sends the first messages of every connection in a closed loop.
+    pub(super) fn fill_pipelines(&mut self) -> Result<()> {
+        for index in 0..self.slots.len() {
+            self.slots[index].allow(self.options.pipeline);
             self.send(index)?;
         }
         Ok(())
     }
 
-    /// Starts to connect a slot.
-    pub(super) fn start_connect(&mut self, index: usize) -> Result<()> {
+    /// With `--reconnect`: sends the message of the first connection.
+    pub(super) fn send_first(&mut self) -> Result<()> {
+        self.slots[0].prepare_message(&self.load, 0);
+        self.send(0)
+    }
+
+    /// With `--reconnect`: opens a connection in each idle slot, and sends its
+    /// message.
+    pub(super) fn reconnect_idle(&mut self) -> Result<()> {
+        // Slots that become idle during this loop have to wait for the next
+        // call, since the caller has to check the time.
+        for _ in 0..self.reconnect_queue.idle() {
+            self.reconnect_next(self.now())?;
+        }
+        Ok(())
+    }
+
+    /// With `--reconnect`: opens a connection in an idle slot and sends its
+    /// message, of which the latency is measured from `measured_from`. Returns
+    /// `false` if no slot is idle.
+    pub(super) fn reconnect_next(&mut self, measured_from: u64) -> Result<bool> {
+        let Some(index) = self.reconnect_queue.pop() else {
+            return Ok(false);
+        };
         match self.dialer.start_connect() {
             Ok(connection) => {
-                self.register(index, connection)?;
-                self.slots[index].state = SlotState::Connecting;
-                self.connecting += 1;
-                self.set_interest(index, false, true)
+                let slot = &mut self.slots[index];
+                slot.open(connection, SlotState::Open, &self.poller)?;
+                slot.prepare_message(&self.load, measured_from);
+                // On loopback the connect is complete already. Otherwise this
+                // returns WouldBlock, and the message is sent when the socket is
+                // writable.
+                self.send(index)?;
+            }
+            Err(e) => self.fail_with(index, &e)?,
+        }
+        Ok(true)
+    }
+
+    /// Makes slots idle at the end of their back-off. `elapsed` is the time since
+    /// the start.
+    pub(super) fn end_backoff(&mut self, elapsed: Duration) {
+        self.reconnect_queue.end_backoff(elapsed);
+    }
+
+    /// Returns the longest back-off of the slots that wait for its end.
+    pub(super) fn backoff(&self) -> Option<Duration> {
+        self.reconnect_queue.backoff()
+    }
+
+    /// Allows one more message on a connection, which [`Self::send_queued`] sends.
+    pub(super) fn queue_message(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        if slot.is_open() {
+            // If the peer does not read, wait for the write event.
+            if !slot.has_unsent() && !slot.is_watched_for_writing() {
+                self.queued.push(index);
+            }
+            slot.allow(1);
+        }
+    }
+
+    /// Sends the messages of all connections that have new ones.
+    pub(super) fn send_queued(&mut self) -> Result<()> {
+        let mut queued = std::mem::take(&mut self.queued);
+        for index in queued.drain(..) {
+            self.send(index)?;
+        }
+        // Kept for its memory.
+        self.queued = queued;
+        Ok(())
+    }
+
+    /// Waits for events, at most for `timeout`, and handles them. Returns whether
+    /// a signal has arrived.
+    pub(super) fn poll(&mut self, timeout: Duration, precision: Precision) -> Result<bool> {
+        let count = self
+            .spin_policy
+            .wait(&mut self.poller, timeout, precision)?;
+        let mut has_signal = false;
+        for n in 0..count {
+            let event = self.poller.event(n);
+            if event.key == SIGNALS {
+                has_signal = true;
+            } else {
+                self.handle_event(event)?;
+            }
+        }
+        Ok(has_signal)
+    }
+
+    fn handle_event(&mut self, event: Event) -> Result<()> {
+        let index = event.key;
+        if self.slots[index].state() == SlotState::Connecting {
+            return self.finish_connect(index);
+        }
+        if event.readable && self.slots[index].is_open() {
+            self.receive(index)?;
+            // Bytes that are decrypted already cause no further event.
+            while self.slots[index].has_buffered_input() {
+                self.receive(index)?;
+            }
+        }
+        if event.writable && self.slots[index].state() == SlotState::Open {
+            self.send(index)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the messages that are allowed, as far as the socket accepts them.
+    fn send(&mut self, index: usize) -> Result<()> {
+        let slot = &mut self.slots[index];
+        match slot.send(&mut self.load) {
+            Ok(()) => {
+                let write = slot.wants_write();
+                slot.watch(&self.poller, true, write)
             }
             Err(e) => self.fail_with(index, &e),
         }
     }
 
-    /// Gives a slot its connection and registers it with the poller.
-    pub(super) fn register(&mut self, index: usize, connection: Connection) -> Result<()> {
-        self.poller.add(&connection, index, false, false)?;
-        let slot = &mut self.slots[index];
-        slot.connection = Some(connection);
-        slot.interest = (false, false);
-        slot.state = SlotState::Open;
-        Ok(())
-    }
-
-    /// Continues a connect in progress, and counts it when it is complete.
-    pub(super) fn finish_connect(&mut self, index: usize) -> Result<()> {
-        let slot = &mut self.slots[index];
-        let Some(connection) = &mut slot.connection else {
-            return Ok(());
-        };
-        match connection.finish_connect() {
-            Ok(true) => {}
-            Ok(false) => {
-                let write = connection.wants_write();
-                return self.set_interest(index, true, write);
-            }
-            Err(e) => return self.fail_with(index, &e),
-        }
-        self.connecting -= usize::from(slot.state == SlotState::Connecting);
-        slot.state = SlotState::Open;
-        // Connects come before the start of the run, which is its time 0.
-        self.stats.record_connection(0);
-        self.set_interest(index, true, false)
-    }
-
-    /// With `--reconnect`: opens a new connection for one message. Its latency is
-    /// measured from `measured_from`.
-    pub(super) fn reconnect(&mut self, index: usize, measured_from: u64) -> Result<()> {
-        let connection = match self.dialer.start_connect() {
-            Ok(connection) => connection,
-            Err(e) => return self.fail_with(index, &e),
-        };
-        self.register(index, connection)?;
-        let slot = &mut self.slots[index];
-        slot.restart(&self.pattern, measured_from);
-        // On loopback the connect is complete already. Otherwise this returns
-        // WouldBlock, and the message is sent when the socket is writable.
-        self.send(index)
-    }
-
-    /// Sends the messages that are allowed, as far as the socket accepts them.
-    pub(super) fn send(&mut self, index: usize) -> Result<()> {
-        let slot = &mut self.slots[index];
-        let Some(connection) = &mut slot.connection else {
-            return Ok(());
-        };
-        if let Err(e) = connection.flush() {
-            return self.fail_with(index, &e);
-        }
-        for _ in 0..WRITES_MAX {
-            if !slot.stream.has_unsent() {
-                break;
-            }
-            let filled = slot.stream.fill(&self.pattern, &mut self.buffer);
-            // Taken after the messages are generated, so that this time is not
-            // part of their latencies.
-            let now = self.started.elapsed().as_nanos() as u64;
-            match connection.write(&self.buffer[..filled.len]) {
-                Ok(sent) => {
-                    let started = slot.stream.mark_sent(&self.pattern, filled, sent, now);
-                    let due_time = |sequence| match (slot.measured_from, self.schedule) {
-                        (Some(due), Some(_)) => Some(due),
-                        (None, Some(schedule)) => Some(schedule.due_of(index as u32, sequence)),
-                        (_, None) => None,
-                    };
-                    for due in started.filter_map(due_time) {
-                        self.stats.record_lateness(now.saturating_sub(due));
-                    }
-                    if sent < filled.len {
-                        break;
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => return self.fail_with(index, &e),
-            }
-        }
-        let has_unsent = slot.stream.has_unsent() || connection.wants_write();
-        self.set_interest(index, true, has_unsent)
-    }
-
-    /// Reads once and verifies the bytes.
+    /// Reads once, and continues as the echoes allow.
     fn receive(&mut self, index: usize) -> Result<()> {
         let slot = &mut self.slots[index];
-        let Some(connection) = &mut slot.connection else {
-            return Ok(());
-        };
-        let n = match connection.read(&mut self.buffer) {
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+        let echoes = match slot.receive(&mut self.load) {
+            Ok(Received::Echoes(echoes)) => echoes,
+            Ok(Received::Nothing) => {
                 // TLS may have to send a message of its own.
-                let has_unsent = slot.stream.has_unsent() || connection.wants_write();
-                return self.set_interest(index, true, has_unsent);
+                let write = slot.wants_write();
+                return slot.watch(&self.poller, true, write);
             }
+            Ok(Received::Excess) => {
+                return self.fail(index, "the peer sent more bytes than it received");
+            }
+            Ok(Received::Eof) => return self.handle_eof(index),
             Err(e) => return self.fail_with(index, &e),
         };
-        if n == 0 {
-            return self.handle_eof(index);
-        }
-        let now = self.started.elapsed().as_nanos() as u64;
-        let (stats, measured_from, schedule) = (&mut self.stats, slot.measured_from, self.schedule);
-        let mut sequence = slot.stream.awaited();
-        let mut echoes = 0;
-        let is_valid = slot
-            .stream
-            .receive(&self.pattern, &self.buffer[..n], |echo| {
-                let from = match (measured_from, schedule) {
-                    (Some(from), _) => from,
-                    (None, Some(schedule)) => schedule.due_of(index as u32, sequence),
-                    (None, None) => echo.sent_at,
-                };
-                sequence += 1;
-                echoes += 1;
-                if echo.is_right {
-                    stats.record_echo(echo.size, now.saturating_sub(from));
-                } else {
-                    stats.corrupt += 1;
-                }
-            });
-        self.stats.end_read(now);
-        if !is_valid {
-            self.stats.corrupt += 1;
-            return self.fail(index, "the peer sent more bytes than it received");
-        }
-        let outstanding = slot.stream.outstanding();
+        let is_done = slot.outstanding() == 0;
         if self.options.reconnect {
-            return if outstanding == 0 && slot.state == SlotState::Open {
+            return if is_done && slot.state() == SlotState::Open {
                 self.half_close(index)
             } else {
                 Ok(())
             };
         }
-        if self.phase == Phase::Draining {
-            return if outstanding == 0 {
-                self.close(index)
-            } else {
-                Ok(())
-            };
+        if self.is_draining {
+            return if is_done { self.close(index) } else { Ok(()) };
         }
-        if self.schedule.is_none() {
-            slot.stream.allow(echoes);
+        if self.load.is_closed_loop() {
+            slot.allow(echoes);
         }
-        if slot.stream.has_unsent() && !slot.interest.1 {
+        if slot.has_unsent() && !slot.is_watched_for_writing() {
             return self.send(index);
         }
         Ok(())
     }
 
-    /// With `--reconnect`: shuts down the sending side after the echo, so that
-    /// the peer closes the connection in order.
+    /// With `--reconnect`: ends the sending side after the echo.
     fn half_close(&mut self, index: usize) -> Result<()> {
         let slot = &mut self.slots[index];
-        slot.state = SlotState::Closing;
-        match slot.connection.as_mut().map(Connection::shutdown_write) {
-            Some(Err(e)) => self.fail_with(index, &e),
-            _ => self.set_interest(index, true, false),
+        match slot.half_close() {
+            Ok(()) => slot.watch(&self.poller, true, false),
+            Err(e) => self.fail_with(index, &e),
         }
     }
 
     /// Handles the peer's end of file, which is an error unless it is expected.
     fn handle_eof(&mut self, index: usize) -> Result<()> {
-        if self.slots[index].state != SlotState::Closing {
+        if self.slots[index].state() != SlotState::Closing {
             return self.fail(index, "the peer closed the connection");
         }
-        let now = self.now();
-        self.stats.record_connection(now);
+        let now = self.load.now();
+        self.load.stats.record_connection(now);
         self.close(index)
+    }
+
+    /// Starts no message anymore, and closes the connections that wait for
+    /// nothing.
+    pub(super) fn begin_drain(&mut self) -> Result<()> {
+        self.is_draining = true;
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if !self.load.is_closed_loop() && slot.is_open() {
+                self.load.stats.unsent += slot.unsent();
+            }
+            slot.stop();
+            // A closing connection counts when the peer has closed it, too.
+            let can_close = slot.is_open() && slot.state() != SlotState::Closing;
+            if can_close && slot.outstanding() == 0 {
+                self.close(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes all connections, and counts the echoes that have not arrived.
+    pub(super) fn end_drain(&mut self) -> Result<()> {
+        for index in 0..self.slots.len() {
+            match self.slots[index].state() {
+                SlotState::Closed => {}
+                SlotState::Closing => {
+                    self.fail(index, "the peer did not close the connection in time")?;
+                }
+                SlotState::Open | SlotState::Connecting => {
+                    self.load.stats.missing += self.slots[index].outstanding();
+                    self.close(index)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Closes a connection after the error of a call on it.
@@ -338,56 +416,34 @@ impl<'a> Connections<'a> {
     }
 
     /// Closes a connection and counts it as failed. With `--reconnect`, its slot
-    /// connects again after [`RECONNECT_BACKOFF`], so that a peer that refuses
-    /// is not flooded with connects.
-    pub(super) fn fail(&mut self, index: usize, reason: &str) -> Result<()> {
-        if self.slots[index].state == SlotState::Connecting {
+    /// connects again after a back-off.
+    fn fail(&mut self, index: usize, reason: &str) -> Result<()> {
+        if self.slots[index].state() == SlotState::Connecting {
             self.connecting -= 1;
         }
-        self.stats.record_error(reason);
+        self.load.stats.record_error(reason);
         self.disconnect(index)?;
         if self.options.reconnect {
-            self.backoff_until = self.started.elapsed() + RECONNECT_BACKOFF;
-            self.backing_off.push(index);
+            let now = self.load.elapsed();
+            self.reconnect_queue.push_failed(index, now);
         }
         Ok(())
     }
 
     /// Closes a connection that has not failed.
-    pub(super) fn close(&mut self, index: usize) -> Result<()> {
+    fn close(&mut self, index: usize) -> Result<()> {
         self.disconnect(index)?;
         if self.options.reconnect {
-            self.idle.push(index);
+            self.reconnect_queue.push(index);
         }
         Ok(())
     }
 
     fn disconnect(&mut self, index: usize) -> Result<()> {
-        let slot = &mut self.slots[index];
-        if let Some(connection) = slot.connection.take() {
-            if let Some((rtt, retransmits)) = sys::tcp_info(&connection) {
-                self.stats.record_tcp_info(rtt, retransmits);
-            }
-            self.poller.remove(&connection)?;
-        }
-        self.slots[index].state = SlotState::Closed;
+        self.slots[index].close(&self.poller, &mut self.load.stats)?;
         if !self.options.reconnect {
             self.live = self.live.saturating_sub(1);
         }
-        Ok(())
-    }
-
-    /// Changes the events that a connection is watched for, if they differ.
-    fn set_interest(&mut self, index: usize, read: bool, write: bool) -> Result<()> {
-        let slot = &mut self.slots[index];
-        if slot.interest == (read, write) {
-            return Ok(());
-        }
-        let Some(connection) = &slot.connection else {
-            return Ok(());
-        };
-        self.poller.modify(connection, index, read, write)?;
-        slot.interest = (read, write);
         Ok(())
     }
 }

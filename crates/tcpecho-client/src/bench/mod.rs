@@ -2,14 +2,16 @@
 //!
 //! In the closed loop each connection keeps `--pipeline` messages in flight, and
 //! the rate is the result. In the open loop (`--rate`) messages are sent on
-//! schedule. The [`engine`] decides when to connect and to send, and
-//! [`connections`] moves the bytes. [`stream`], [`schedule`] and [`load_stats`]
-//! do no I/O: they generate and verify messages, compute due times, and count.
+//! schedule. The [`engine`] decides when to connect and to send; [`connections`]
+//! is the table of the connections, and a [`slot`] of it moves the bytes of one.
+//! [`stream`], [`schedule`], [`reconnect`] and [`load_stats`] do no I/O: they
+//! generate and verify messages, compute due times, queue closed slots, and count.
 
 mod connections;
 mod engine;
 mod load_stats;
 mod poller;
+mod reconnect;
 mod report;
 mod schedule;
 mod slot;

@@ -1,4 +1,4 @@
-//! Decides whether the load engine spins before it sleeps.
+//! How the load engine waits: it decides whether to spin before it sleeps.
 //!
 //! A sleeping process resumes some ten microseconds after the event that it
 //! waits for. A fast peer replies within the same time, so this delay would
@@ -10,11 +10,15 @@
 //! With many messages in flight, the engine rarely has to wait for the next
 //! reply, and it is cheaper for both sides to sleep until there are several.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use common::Result;
+
+use super::poller::EventPoller;
 
 /// The time for which the engine spins before it sleeps, and by which it ends
 /// its sleep before a message is due.
-pub(super) const SPIN_TIME: Duration = Duration::from_micros(150);
+const SPIN_TIME: Duration = Duration::from_micros(150);
 
 /// The upper bound of a recorded wait, so that a single stall does not affect
 /// the average for long.
@@ -22,6 +26,15 @@ const WAIT_MAX: Duration = Duration::from_micros(600);
 
 /// The number of messages in flight from which on a closed loop does not spin.
 const IN_FLIGHT_MAX: u64 = 4;
+
+/// The precision of a timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// The wait may take a few milliseconds longer.
+    Coarse,
+    /// A message is due at the timeout.
+    Exact,
+}
 
 /// The decision to spin, made from the durations of recent waits.
 #[derive(Debug)]
@@ -42,15 +55,70 @@ impl SpinPolicy {
         }
     }
 
+    /// Waits for events, at most for `timeout`, by spinning, by sleeping, or by
+    /// both in turn. Returns their number.
+    pub(super) fn wait(
+        &mut self,
+        poller: &mut EventPoller,
+        timeout: Duration,
+        precision: Precision,
+    ) -> Result<usize> {
+        let start = Instant::now();
+        let count = self.spin_or_sleep(poller, start, timeout, precision)?;
+        if count > 0 {
+            self.record(start.elapsed());
+        }
+        Ok(count)
+    }
+
+    fn spin_or_sleep(
+        &self,
+        poller: &mut EventPoller,
+        start: Instant,
+        timeout: Duration,
+        precision: Precision,
+    ) -> Result<usize> {
+        let left = || timeout.saturating_sub(start.elapsed());
+        if self.should_spin() {
+            let count = spin(poller, start, timeout.min(SPIN_TIME))?;
+            if count > 0 {
+                return Ok(count);
+            }
+        }
+        if precision == Precision::Coarse {
+            return poller.wait(left());
+        }
+        if let Some(early) = left().checked_sub(SPIN_TIME) {
+            let count = poller.wait_exactly(early)?;
+            if count > 0 {
+                return Ok(count);
+            }
+        }
+        spin(poller, start, timeout)
+    }
+
     /// Records the duration of a wait that ended with an event.
-    pub(super) fn record(&mut self, duration: Duration) {
+    fn record(&mut self, duration: Duration) {
         let nanos = duration.min(WAIT_MAX).as_nanos() as u64;
         self.average = (7 * self.average + nanos) / 8;
     }
 
     /// Returns whether the next event is likely to occur within [`SPIN_TIME`].
-    pub(super) fn should_spin(&self) -> bool {
+    fn should_spin(&self) -> bool {
         self.is_enabled && u128::from(self.average) < SPIN_TIME.as_nanos()
+    }
+}
+
+/// Polls without sleeping until `time` after `start`. Returns the number of
+/// events.
+fn spin(poller: &mut EventPoller, start: Instant, time: Duration) -> Result<usize> {
+    loop {
+        let count = poller.wait(Duration::ZERO)?;
+        if count > 0 || start.elapsed() >= time {
+            return Ok(count);
+        }
+        // The peer may need this processor.
+        std::thread::yield_now();
     }
 }
 
