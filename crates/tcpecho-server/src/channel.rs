@@ -7,9 +7,8 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
-use crate::shared::Shared;
 use crate::socket_io;
-use crate::tls::Session;
+use crate::tls::{Session, TlsConfig};
 
 /// A byte stream over a non-blocking socket.
 #[derive(Debug)]
@@ -21,9 +20,10 @@ pub(crate) enum Channel {
 }
 
 impl Channel {
-    /// Creates the channel of a new connection.
-    pub(crate) fn new(shared: &Shared) -> io::Result<Self> {
-        match &shared.tls {
+    /// Creates the channel of a new connection, with TLS if there is a
+    /// configuration for it.
+    pub(crate) fn new(tls: Option<&TlsConfig>) -> io::Result<Self> {
+        match tls {
             None => Ok(Self::Plain),
             Some(config) => Ok(Self::Tls(Box::new(Session::new(config)?))),
         }

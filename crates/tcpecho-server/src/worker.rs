@@ -74,7 +74,7 @@ impl Worker {
         let AcceptedConnection { socket, peer, id } = connection;
         let token = self.free.pop().unwrap_or(self.conns.len());
         let registered = Registered::new(socket, &self.poller, token, Interest::Read);
-        let (Ok(socket), Ok(channel)) = (registered, Channel::new(&self.shared)) else {
+        let (Ok(socket), Ok(channel)) = (registered, Channel::new(self.shared.tls.as_ref())) else {
             // The system lacks a resource. The peer sees that the connection
             // is closed.
             self.free.push(token);
