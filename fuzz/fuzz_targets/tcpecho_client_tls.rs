@@ -4,18 +4,19 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use tcpecho_client::fuzzing_tls::{Settings, session};
+use tcpecho_client::fuzzing_tls::Settings;
+use testkit::tls::Authority;
+use testkit::tls_network::Peer;
 
-static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
-    let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: String| {
-        let path = dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
-    Settings::new(&write("cert.pem", cert), &write("key.pem", key))
+static SETTINGS: LazyLock<(Settings, Peer)> = LazyLock::new(|| {
+    let authority = Authority::new();
+    (
+        Settings::new(&authority.ca_file()),
+        Peer::server(&authority),
+    )
 });
 
-fuzz_target!(|bytes: &[u8]| session(&SETTINGS, bytes));
+fuzz_target!(|bytes: &[u8]| {
+    let (settings, peer) = &*SETTINGS;
+    peer.check(bytes, |socket| settings.echo(socket));
+});

@@ -16,7 +16,7 @@ mod dial;
 mod exchange;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-#[cfg(all(feature = "fuzzing", feature = "tls"))]
+#[cfg(all(feature = "tls", any(test, feature = "fuzzing")))]
 #[path = "fuzzing/tls.rs"]
 pub mod fuzzing_tls;
 mod message;

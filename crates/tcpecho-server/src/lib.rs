@@ -23,7 +23,7 @@ mod event;
 mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-#[cfg(all(feature = "fuzzing", feature = "tls"))]
+#[cfg(all(feature = "tls", any(test, feature = "fuzzing")))]
 #[path = "fuzzing/tls.rs"]
 pub mod fuzzing_tls;
 mod limits;

@@ -16,6 +16,7 @@
 //! | [`udp`] | UDP peers |
 //! | [`http`] | an HTTP and HTTPS server with configurable replies |
 //! | [`tls`] | a private certificate authority with valid and invalid certificates |
+//! | [`tls_network`] | a TLS peer behind a network that changes bytes |
 //! | [`dns`] | a DNS server with a table of records and configurable misbehaviour |
 //! | [`netns`] | networks of namespaces and veth pairs |
 //! | [`icmp`] | a host with configurable replies to echo requests |
@@ -47,6 +48,7 @@ pub mod schema;
 pub mod skipped;
 mod sys;
 pub mod tls;
+pub mod tls_network;
 pub mod udp;
 
 pub use cmd::Tool;

@@ -91,6 +91,11 @@ impl Authority {
         (cert_file, key_file)
     }
 
+    /// Returns the authority's certificate.
+    pub(crate) fn root(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+
     /// Returns server settings with [`Leaf::Good`].
     pub fn server(self: &Arc<Self>) -> Tls {
         Tls {
@@ -199,7 +204,7 @@ impl Tls {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
             .expect("use known versions");
-        let root = self.authority.issuer.der().clone();
+        let root = self.authority.root();
         let builder = if self.client_auth {
             let mut roots = RootCertStore::empty();
             roots.add(root.clone()).expect("add a valid root");

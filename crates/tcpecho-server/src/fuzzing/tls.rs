@@ -1,194 +1,85 @@
-//! The entry point for the fuzz target of TLS sessions: the server's session
-//! against a client, with a network between them that may change bytes. The
-//! input bytes decide on each step.
+//! The entry point for the fuzz target of TLS sessions: the server's session as
+//! an echo, for a peer and a network that the target simulates.
 
-use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use crate::tls::{self, Session};
+use crate::tls::{Session, TlsConfig};
 
-/// The TLS configurations of both ends.
+/// The TLS configuration of a server.
 #[derive(Debug)]
-pub struct Settings {
-    server: tls::TlsConfig,
-    client: Arc<ClientConfig>,
-}
+pub struct Settings(TlsConfig);
 
 impl Settings {
-    /// Configures a server with this certificate for `localhost`, and a client
-    /// that trusts it. Both files are PEM.
+    /// Loads a certificate and its key from PEM files.
     pub fn new(cert: &Path, key: &Path) -> Self {
-        let mut roots = RootCertStore::empty();
-        for certificate in net::tls::certificates(cert).expect("read the certificate") {
-            roots.add(certificate).expect("add the certificate");
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("set TLS versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self {
-            server: tls::TlsConfig::load(cert, key).expect("load certificate and key"),
-            client: Arc::new(client),
+        Self(TlsConfig::load(cert, key).expect("load certificate and key"))
+    }
+
+    /// Starts a session on a non-blocking socket. The function that this returns
+    /// echoes the bytes of one read, at most the given number, adds them to the
+    /// vector, and returns `false` after an error or the end of file.
+    pub fn echo(&self, socket: UnixStream) -> impl FnMut(usize, &mut Vec<u8>) -> bool + use<> {
+        let mut session = Session::new(&self.0).expect("create the session");
+        move |max, received| match echo_once(&mut session, &socket, max, received) {
+            Ok(is_open) => is_open,
+            Err(Errno::AGAIN) => true,
+            Err(Errno::CONNRESET | Errno::PROTO | Errno::PIPE) => false,
+            Err(e) => panic!("an unexpected error: {e}"),
         }
     }
 }
 
-/// The client at the other end of the network.
-struct Peer {
-    tls: ClientConnection,
-    socket: UnixStream,
-    /// Encrypted bytes in flight to the server.
-    in_flight: Vec<u8>,
-    /// The plain bytes that the client has sent.
-    sent: Vec<u8>,
-    /// The plain bytes that the client has received.
-    received: Vec<u8>,
-}
-
-impl Peer {
-    fn send(&mut self, bytes: &[u8]) {
-        if !self.tls.is_handshaking() {
-            let n = self.tls.writer().write(bytes).unwrap_or(0);
-            self.sent.extend_from_slice(&bytes[..n]);
-        }
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        while self.tls.wants_write() {
-            self.tls
-                .write_tls(&mut self.in_flight)
-                .expect("write to memory");
-        }
-    }
-
-    fn deliver(&mut self, n: usize) {
-        let n = n.min(self.in_flight.len());
-        let n = self.socket.write(&self.in_flight[..n]).unwrap_or(0);
-        self.in_flight.drain(..n);
-    }
-
-    fn receive(&mut self) {
-        if self.tls.read_tls(&mut self.socket).is_ok() && self.tls.process_new_packets().is_ok() {
-            let mut buffer = [0; 4096];
-            while let Ok(n @ 1..) = self.tls.reader().read(&mut buffer) {
-                self.received.extend_from_slice(&buffer[..n]);
-            }
-        }
-        self.flush();
-    }
-}
-
-/// Lets the server echo the bytes of one read, at most `max`, and adds them to
-/// `received`. Returns false after an error.
 fn echo_once(
     session: &mut Session,
     socket: &UnixStream,
     max: usize,
     received: &mut Vec<u8>,
-) -> bool {
-    match session.drive(socket) {
-        Ok(()) => {}
-        Err(Errno::CONNRESET | Errno::PROTO | Errno::PIPE) => return false,
-        Err(e) => panic!("an unexpected error: {e}"),
-    }
+) -> Result<bool, Errno> {
+    session.drive(socket)?;
     if !session.is_established() || session.wants_write() {
-        return true;
+        return Ok(true);
     }
     let mut buffer = vec![0; max];
-    match session.recv(socket, &mut buffer) {
-        Ok(n) => {
-            received.extend_from_slice(&buffer[..n]);
-            // All earlier records have been sent, so everything is accepted.
-            n > 0
-                && session
-                    .send(socket, &buffer[..n])
-                    .is_ok_and(|sent| sent == n)
-        }
-        Err(Errno::AGAIN) => true,
-        Err(Errno::CONNRESET | Errno::PROTO | Errno::PIPE) => false,
-        Err(e) => panic!("an unexpected error: {e}"),
-    }
+    let n = session.recv(socket, &mut buffer)?;
+    received.extend_from_slice(&buffer[..n]);
+    // All earlier records have been sent, so everything is accepted.
+    Ok(n > 0 && session.send(socket, &buffer[..n]) == Ok(n))
 }
 
-/// Runs a session and checks that the server receives exactly what the client
-/// sent, however the network divides it, and nothing that the network changed.
-pub fn session(settings: &Settings, bytes: &[u8]) {
-    let (socket, other) = UnixStream::pair().expect("create a pair of sockets");
-    socket.set_nonblocking(true).expect("set non-blocking mode");
-    other.set_nonblocking(true).expect("set non-blocking mode");
-    let name = ServerName::try_from("localhost").expect("parse the server name");
-    let mut peer = Peer {
-        tls: ClientConnection::new(Arc::clone(&settings.client), name).expect("create the client"),
-        socket: other,
-        in_flight: Vec::new(),
-        sent: Vec::new(),
-        received: Vec::new(),
-    };
-    peer.flush();
-    let mut session = Session::new(&settings.server).expect("create the session");
-    let (mut received, mut alive, mut unchanged) = (Vec::new(), true, true);
-    let mut steps = bytes.chunks_exact(3);
-    for step in &mut steps {
-        let n = usize::from(step[1]) * 16 + usize::from(step[2] & 15);
-        match step[0] % 7 {
-            0 => peer.send(&vec![step[1]; n]),
-            1 => {
-                if let Some(byte) = peer.in_flight.get_mut(n) {
-                    *byte ^= step[2] | 1;
-                    unchanged = false;
-                }
-            }
-            2 => {
-                peer.in_flight.extend_from_slice(step);
-                unchanged = false;
-            }
-            3 => {
-                peer.in_flight.truncate(n);
-                unchanged = false;
-            }
-            4 => peer.deliver(n),
-            5 => alive = alive && echo_once(&mut session, &socket, n.max(1), &mut received),
-            _ => peer.receive(),
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use super::*;
+    use proptest::prelude::*;
+    use testkit::tls::{Authority, Leaf};
+    use testkit::tls_network::Peer;
+
+    static SETTINGS: LazyLock<(Settings, Peer)> = LazyLock::new(|| {
+        let authority = Authority::new();
+        let (cert, key) = authority.files(Leaf::Good);
+        (Settings::new(&cert, &key), Peer::client(&authority))
+    });
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_session_echoes_no_bytes_that_the_network_changed(input in prop::collection::vec(any::<u8>(), 0..300)) {
+            let (settings, peer) = &*SETTINGS;
+            peer.check(&input, |socket| settings.echo(socket));
         }
-        assert!(
-            peer.sent.starts_with(&received),
-            "the server received bytes that were not sent"
-        );
-        assert!(
-            session.is_established() || received.is_empty(),
-            "bytes were received before the handshake"
-        );
-    }
-    if !unchanged {
-        return;
-    }
-    peer.send(b"the last of it");
-    for _ in 0..100_000 {
-        if received.len() == peer.sent.len() && peer.received.len() == peer.sent.len() {
-            break;
+
+        #[test]
+        fn a_session_echoes_all_bytes_of_an_unchanged_network(
+            steps in prop::collection::vec((prop::sample::select(vec![0, 4, 5, 6]), any::<[u8; 2]>()), 0..100),
+        ) {
+            let (settings, peer) = &*SETTINGS;
+            let input: Vec<u8> = steps.iter().flat_map(|(step, n)| [*step, n[0], n[1]]).collect();
+            peer.check(&input, |socket| settings.echo(socket));
         }
-        peer.deliver(usize::MAX);
-        assert!(
-            echo_once(&mut session, &socket, 4096, &mut received),
-            "an unchanged session failed"
-        );
-        peer.receive();
     }
-    assert!(
-        received == peer.sent,
-        "bytes were lost on the way to the server"
-    );
-    assert!(
-        peer.received == peer.sent,
-        "bytes were lost on the way back"
-    );
 }
