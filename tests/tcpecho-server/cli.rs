@@ -108,6 +108,23 @@ fn a_reply_that_is_too_long_is_an_error() {
 }
 
 #[test]
+fn options_of_nc_get_a_hint() {
+    for (args, option, hint) in [
+        (&["-l", "7"][..], "-l", "always listens"),
+        (&["-lk", "7"], "-l", "always listens"),
+        (&["-p", "7"], "-p", "as one operand, ADDR:PORT"),
+        (&["-k"], "-k", "unless --once is given"),
+        (&["-u"], "-u", "use --udp"),
+    ] {
+        let out = tool().args(args).run();
+        out.code(2)
+            .stdout("")
+            .stderr_contains(&format!("tcpecho-server: {option} is not supported"))
+            .stderr_contains(hint);
+    }
+}
+
+#[test]
 fn help_describes_exit_statuses_and_events() {
     let out = tool().arg("--help").run();
     out.code(0).stderr("");
@@ -115,6 +132,7 @@ fn help_describes_exit_statuses_and_events() {
         "EXIT STATUS",
         "closed PEER BYTES_IN BYTES_OUT MS REASON",
         "SIGUSR1",
+        "error      target kind message",
     ] {
         out.stdout_contains(part);
     }

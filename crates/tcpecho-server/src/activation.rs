@@ -123,11 +123,16 @@ impl Notify {
         Self(io.env("NOTIFY_SOCKET").filter(|path| !path.is_empty()))
     }
 
-    /// Sends a state such as `READY=1`.
-    pub(crate) fn send(&self, state: &str) -> Result<()> {
-        let Some(path) = &self.0 else { return Ok(()) };
-        send(path, state)
-            .map_err(|e| Error::local(&e).with_subject(format!("NOTIFY_SOCKET {path}")))
+    /// Sends a state such as `READY=1`. After an error, nothing more is sent, so
+    /// that the error is reported only once.
+    pub(crate) fn send(&mut self, state: &str) -> Result<()> {
+        let Some(path) = self.0.take() else {
+            return Ok(());
+        };
+        send(&path, state)
+            .map_err(|e| Error::local(&e).with_subject(format!("NOTIFY_SOCKET {path}")))?;
+        self.0 = Some(path);
+        Ok(())
     }
 }
 

@@ -29,6 +29,7 @@ JSON RECORDS (--json), one per line, each with \"time\"; protocol: tcp, udp, uni
   closed     peer bytes_received bytes_sent duration_ms reason protocol
   summary    connections refused bytes_received bytes_sent datagrams_received
              datagrams_sent cut events_dropped duration_ms
+  error      target kind message
 
 SYSTEMD
   The sockets of LISTEN_FDS are served in addition to the operands, and instead
@@ -376,6 +377,22 @@ impl common::app::Cli for Cli {
 
     fn records() -> &'static str {
         include_str!("records.txt")
+    }
+
+    /// Returns hints for options of the servers that are part of nc and ncat.
+    fn foreign_option_hint(option: &str) -> Option<&'static str> {
+        Some(match option {
+            "-l" | "--listen" => "this program always listens, on ADDR:PORT",
+            "-p" | "-s" => "write the address and port as one operand, ADDR:PORT",
+            "-k" | "--keep-open" => "any number of clients is served unless --once is given",
+            "-m" | "--max-conns" => "use --max-connections N",
+            "-i" | "-w" => "use --idle-timeout DURATION",
+            "-u" => "use --udp, which serves UDP in addition to TCP",
+            "-U" | "--unixsock" => "listen on unix:PATH",
+            "-e" | "--exec" | "--sh-exec" => "no program is run; --reply TEXT sets the reply",
+            "--ssl" | "--tls" => "use --cert FILE and --key FILE",
+            _ => return None,
+        })
     }
 }
 

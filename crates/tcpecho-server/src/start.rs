@@ -69,7 +69,7 @@ pub(crate) fn run(
     if let Some(fd) = inherited.ready_fd {
         announce::write_newline(fd)?;
     }
-    let notify = Notify::new(io);
+    let mut notify = Notify::new(io);
     if let Err(error) = notify.send("READY=1") {
         report.line(error);
     }
