@@ -314,6 +314,31 @@ fn a_build_without_tls_refuses_the_option() {
 }
 
 #[test]
+fn options_of_nc_get_a_hint() {
+    for (args, option, hint) in [
+        (&["-z", "a", "1"][..], "-z", "use --connect-only"),
+        (&["-vz", "a", "1"], "-z", "use --connect-only"),
+        (&["a", "1", "-w", "3"], "-w", "use --timeout DURATION"),
+        (&["-l", "1"], "-l", "use tcpecho-server to listen"),
+        (&["-lk", "1"], "-l", "use tcpecho-server to listen"),
+        (&["-k", "a:1"], "-k", "use tcpecho-server"),
+        (
+            &["-p", "2", "a:1"],
+            "-p",
+            "the system chooses the source port",
+        ),
+        (&["-C", "a:1", "x"], "-C", "the message is sent as it is"),
+        (&["--ssl", "a:1"], "--ssl", "use --tls"),
+    ] {
+        let out = client().args(args).run();
+        out.code(2)
+            .stdout("")
+            .stderr_contains(&format!("tcpecho-client: {option} is not supported"))
+            .stderr_contains(hint);
+    }
+}
+
+#[test]
 fn invalid_operands_and_options_are_refused() {
     for (args, why) in [
         (

@@ -34,6 +34,48 @@ fn server_config(cert: &Path, key: &Path) -> Arc<ServerConfig> {
 }
 
 #[test]
+fn a_tls_alert_in_place_of_the_echo_is_explained() {
+    let peer = TcpPeer::echo_tls(&Authority::new().server());
+    for (args, text) in [
+        (
+            &["hello, server"][..],
+            "reply differs at offset 0: expected 0x68 'h', got 0x15",
+        ),
+        (
+            &["hello, server", "--expect", "hi"],
+            "reply differs at offset 0: expected 0x68 'h', got 0x15",
+        ),
+        (&["-c", "2"], "the peer closed the connection"),
+        (
+            &["-c", "2", "--reconnect", "-i", "1ms"],
+            "the peer closed the connection",
+        ),
+        (&["--bench", "--duration", "100ms"], "1 connection failed"),
+        (
+            &["--bench", "--duration", "100ms", "--reconnect"],
+            " failed",
+        ),
+    ] {
+        let out = client_to(&peer).args(args).run();
+        let all = format!(
+            "{}{}",
+            String::from_utf8_lossy(&out.code(1).stdout),
+            out.stderr_str()
+        );
+        let hint = "the reply is a TLS alert: use --tls";
+        let is_explained = |line: &str| line.contains(text) && line.ends_with(hint);
+        assert!(all.lines().any(is_explained), "{}", out.report());
+    }
+    // Without a TLS alert there is no hint.
+    let out = client_to(&TcpPeer::fixed_reply("no")).arg("hello").run();
+    assert!(
+        !out.code(1).stderr_str().contains("TLS"),
+        "{}",
+        out.report()
+    );
+}
+
+#[test]
 fn every_mode_works_over_tls() {
     let authority = Authority::new();
     let peer = TcpPeer::echo_tls(&authority.server());

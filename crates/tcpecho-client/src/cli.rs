@@ -292,4 +292,23 @@ impl common::app::Cli for Cli {
     fn records() -> &'static str {
         include_str!("records.txt")
     }
+
+    /// Returns hints for options of nc and ncat.
+    fn foreign_option_hint(option: &str) -> Option<&'static str> {
+        Some(match option {
+            "-z" => "use --connect-only",
+            "-w" | "--wait" => "use --timeout DURATION",
+            "-l" | "--listen" => "use tcpecho-server to listen",
+            "-k" => "use tcpecho-server, which serves any number of clients",
+            "-p" => "write the port after the host; the system chooses the source port",
+            "-n" => "it is not needed: an address is never looked up",
+            "-U" | "--unixsock" => "use unix:PATH as the target",
+            "-b" => "datagrams can be sent to a broadcast address without an option",
+            "-C" | "--crlf" => "the message is sent as it is; end it with $'\\r\\n' in the shell",
+            "-e" | "--exec" | "--sh-exec" => "no program is run; use a pipe",
+            "-x" | "-X" | "--proxy" => "proxies are not supported",
+            "--ssl" => "use --tls",
+            _ => return None,
+        })
+    }
 }

@@ -152,6 +152,15 @@ impl AsRawFd for Connection {
     }
 }
 
+/// The hint for a reply that is a TLS alert.
+pub(crate) const TLS_ALERT_HINT: &str = "the reply is a TLS alert: use --tls";
+
+/// Returns whether bytes that arrive in place of an echo are the alert of a TLS
+/// server: type 21, version 3.x, and a length of 2 (RFC 8446, section 5.1).
+pub(crate) fn is_tls_alert(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[21, 3]) && bytes.get(3..5).is_none_or(|length| length == [0, 2])
+}
+
 /// Converts the error of a failed call on a connection: a TLS error if it is
 /// one, otherwise a network error.
 pub(crate) fn explain(error: &io::Error) -> Error {

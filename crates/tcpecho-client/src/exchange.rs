@@ -9,6 +9,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::connection;
+
 /// The number of bytes that may be sent ahead of their echo. The buffers of
 /// both ends hold fewer at their default limits, so only a peer that collects
 /// the message before it replies reaches this limit.
@@ -96,6 +98,8 @@ pub(crate) struct Exchange {
     /// The number of bytes sent before the peer's end of file.
     sent_before_peer_eof: u64,
     difference: Option<Difference>,
+    /// Whether the reply starts with a TLS alert.
+    is_tls_alert: bool,
 }
 
 impl Exchange {
@@ -123,6 +127,7 @@ impl Exchange {
             peer_ended: false,
             sent_before_peer_eof: 0,
             difference: None,
+            is_tls_alert: false,
         }
     }
 
@@ -257,6 +262,9 @@ impl Exchange {
 
     /// Compares bytes of the reply.
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        if self.received == 0 {
+            self.is_tls_alert = connection::is_tls_alert(bytes);
+        }
         if self.rule != Rule::Any {
             self.compare(bytes);
         }
@@ -329,6 +337,11 @@ impl Exchange {
             None if Some(self.received) == self.expected_total => Verdict::Correct,
             None => Verdict::Incomplete,
         }
+    }
+
+    /// Returns whether the reply starts with a TLS alert.
+    pub(crate) fn is_tls_alert(&self) -> bool {
+        self.is_tls_alert
     }
 
     pub(crate) fn bytes_sent(&self) -> u64 {

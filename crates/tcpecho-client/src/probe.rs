@@ -14,7 +14,7 @@ use common::app::Io;
 use common::{Error, Exit, Kind, Result};
 
 use crate::config::{Payload, ProbeOptions, Verbosity};
-use crate::connection::{self, Connection};
+use crate::connection::{self, Connection, TLS_ALERT_HINT};
 use crate::dial::Dialer;
 use crate::output;
 use crate::output::echoes::{self, Subject, Summary};
@@ -42,6 +42,8 @@ struct ProbeRun<'a> {
     /// The generator of messages, unless a message was given.
     pattern: Option<Pattern>,
     connection: Option<Connection>,
+    /// Whether a TLS alert has arrived over the connection, without TLS.
+    has_tls_alert: bool,
     /// The message that is being sent.
     pending: PendingSend,
     /// The time at which the peer last accepted bytes of it.
@@ -102,6 +104,7 @@ pub(crate) fn run(
             Payload::Fixed(_) => None,
         },
         connection,
+        has_tls_alert: false,
         pending: PendingSend::default(),
         last_progress: now,
         tracker: EchoTracker::new(match (dialer.options.udp, tags) {
@@ -230,6 +233,7 @@ impl ProbeRun<'_> {
                     datagram::enable_error_queue(&dialed.connection);
                     self.address = Some(dialed.address);
                     self.connection = Some(dialed.connection);
+                    self.has_tls_alert = false;
                 }
                 Ok(None) => return Ok(false),
                 Err(error) if error.exit() == Exit::Fault => return Err(error),
@@ -297,6 +301,8 @@ impl ProbeRun<'_> {
                     });
                 }
                 Ok(n) => {
+                    self.has_tls_alert |= matches!(connection, Connection::Tcp(_))
+                        && connection::is_tls_alert(&chunk[..n]);
                     let now = self.started.elapsed();
                     self.tracker.receive_bytes(&chunk[..n], now, &mut events);
                     if send_error.is_none() {
@@ -313,7 +319,13 @@ impl ProbeRun<'_> {
             }
         };
         self.report(io, &events)?;
-        Ok(outcome)
+        Ok(outcome.map_err(|error| {
+            if self.has_tls_alert {
+                error.hint(TLS_ALERT_HINT)
+            } else {
+                error
+            }
+        }))
     }
 
     /// Counts all messages in flight as lost after the connection has failed.

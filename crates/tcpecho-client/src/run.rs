@@ -9,6 +9,7 @@ use common::{Error, Exit, Kind, Result};
 
 use crate::cli::Cli;
 use crate::config::{Body, Config, MessageOptions, Mode, Verbosity};
+use crate::connection::{Connection, TLS_ALERT_HINT};
 use crate::dial::{Dialed, Dialer};
 use crate::exchange::{Exchange, Rule, Verdict, WINDOW};
 use crate::output;
@@ -299,7 +300,13 @@ impl Attempt<'_> {
 impl Outcome {
     /// Returns the error of an attempt that was not a success.
     fn failure(&self, attempt: &Attempt<'_>) -> Option<Error> {
-        failure_of(&attempt.exchange, &self.reason, attempt.timeout_is_success)
+        let failure = failure_of(&attempt.exchange, &self.reason, attempt.timeout_is_success)?;
+        let is_plain_tcp = matches!(self.dialed.connection, Connection::Tcp(_));
+        Some(if is_plain_tcp && attempt.exchange.is_tls_alert() {
+            failure.hint(TLS_ALERT_HINT)
+        } else {
+            failure
+        })
     }
 
     /// Prints the record and the error of the attempt; returns its status.

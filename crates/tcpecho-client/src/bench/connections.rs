@@ -27,7 +27,7 @@ use super::schedule::Schedule;
 use super::slot::{Load, Received, Slot, SlotState};
 use super::spin::{Precision, SpinPolicy};
 use crate::config::LoadOptions;
-use crate::connection::{self, Connection};
+use crate::connection::{self, Connection, TLS_ALERT_HINT};
 use crate::dial::Dialer;
 use crate::pattern::Pattern;
 
@@ -332,6 +332,7 @@ impl<'a> Connections<'a> {
             Ok(Received::Excess) => {
                 return self.fail(index, "the peer sent more bytes than it received");
             }
+            Ok(Received::TlsAlert) => return self.fail(index, TLS_ALERT_HINT),
             Ok(Received::Eof) => return self.handle_eof(index),
             Err(e) => return self.fail_with(index, &e),
         };

@@ -14,7 +14,7 @@ use super::load_stats::LoadStats;
 use super::poller::EventPoller;
 use super::schedule::Schedule;
 use super::stream::MessageStream;
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::pattern::Pattern;
 use crate::sys;
 
@@ -93,6 +93,8 @@ pub(super) enum Received {
     Excess,
     /// The peer's end of file.
     Eof,
+    /// The alert of a TLS server, on a connection without TLS.
+    TlsAlert,
 }
 
 /// A slot with its connection and the messages of it.
@@ -256,7 +258,7 @@ impl Slot {
         let now = load.now();
         let (number, measured_from) = (self.number, self.measured_from);
         let mut sequence = self.stream.awaited();
-        let mut echoes = 0;
+        let (mut echoes, mut has_corrupt) = (0, false);
         let Load {
             pattern,
             schedule,
@@ -276,9 +278,17 @@ impl Slot {
                 stats.record_echo(echo.size, now.saturating_sub(from));
             } else {
                 stats.corrupt += 1;
+                has_corrupt = true;
             }
         });
         stats.end_read(now);
+        let is_corrupt = !is_valid || has_corrupt || self.stream.is_corrupt();
+        if is_corrupt
+            && matches!(connection, Connection::Tcp(_))
+            && connection::is_tls_alert(&buffer[..n])
+        {
+            return Ok(Received::TlsAlert);
+        }
         if !is_valid {
             stats.corrupt += 1;
             return Ok(Received::Excess);

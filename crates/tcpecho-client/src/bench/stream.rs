@@ -93,6 +93,11 @@ impl MessageStream {
         }
     }
 
+    /// Returns whether the echo that is being received is corrupt so far.
+    pub(crate) fn is_corrupt(&self) -> bool {
+        self.is_wrong
+    }
+
     /// Allows `n` more messages to be sent.
     pub(crate) fn allow(&mut self, n: u64) {
         self.limit += n;
