@@ -215,7 +215,7 @@ fn a_listener_of_inetd_is_served_while_a_connection_is_open() {
 fn inetd_without_a_socket_is_an_error() {
     tool().arg("--inetd").run().code(2).stdout("").stderr(
         "tcpecho-server: standard input: not a socket; \
-         --inetd needs a socket from inetd, xinetd or systemd\n",
+         --inetd requires a socket from inetd, xinetd or systemd\n",
     );
     tool()
         .args(["--inetd", ":0"])

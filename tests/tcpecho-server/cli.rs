@@ -13,10 +13,10 @@ fn invalid_arguments_are_errors() {
             &["tcp://127.0.0.1:7"],
             "tcp://127.0.0.1:7: this is a URL; use ADDR:PORT",
         ),
-        (&["%:80"], "%:80: missing interface name after '%'"),
+        (&["%:80"], "%:80: missing interface after '%'"),
         (
             &["--mode", "8", "unix:s"],
-            "not a mode; use octal digits, 0 to 777",
+            "must be octal digits from 0 to 777",
         ),
         (
             &["::1:80"],
@@ -34,7 +34,7 @@ fn invalid_arguments_are_errors() {
         (&["--count", "0", ":0"], "invalid value '0' for '--count"),
         (&["--idle-timeout", "5x", ":0"], "not a duration"),
         (&["--max-bytes", "0", ":0"], "must be at least 1"),
-        (&["--drop", "1.5", ":0"], "not a probability; use 0 to 1"),
+        (&["--drop", "1.5", ":0"], "must be from 0 to 1"),
         (&["--delay", "1:", ":0"], "not a duration"),
         (&["--once", "--count", "2", ":0"], "cannot be used with"),
         (
@@ -47,7 +47,7 @@ fn invalid_arguments_are_errors() {
         ),
         (
             &["--port-file", "p", "unix:s"],
-            "--port-file needs an address with a port",
+            "--port-file requires an operand with a port",
         ),
     ];
     for (args, message) in cases {
@@ -129,8 +129,8 @@ fn help_describes_exit_statuses_and_events() {
     let out = tool().arg("--help").run();
     out.code(0).stderr("");
     for part in [
-        "EXIT STATUS",
-        "closed PEER BYTES_IN BYTES_OUT MS REASON",
+        "Exit status:",
+        "closed PEER BYTES_RECEIVED BYTES_SENT MS REASON",
         "SIGUSR1",
         "error      target kind message",
     ] {

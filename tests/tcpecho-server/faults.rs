@@ -49,8 +49,8 @@ fn a_random_seed_is_reported() {
     let out = server.terminate();
     let stderr = out.code(0).stderr_str();
     let seed = stderr
-        .strip_prefix("tcpecho-server: faults use a random seed; repeat them with --seed ")
-        .and_then(|rest| rest.lines().next())
+        .strip_prefix("tcpecho-server: faults use a random seed; use --seed ")
+        .and_then(|rest| rest.split(' ').next())
         .unwrap_or_default();
     assert!(seed.parse::<u64>().is_ok(), "{}", out.report());
     let out = Server::start(&["--drop", "0.5", "--seed", "7"]).terminate();

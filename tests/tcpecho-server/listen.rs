@@ -113,21 +113,22 @@ fn a_port_in_use_is_an_error() {
     let out = tool().arg(addr.to_string()).run();
     out.code(2).stdout("").stderr(&format!(
         "tcpecho-server: {addr}: address already in use; \
-         port {port} is in use; choose another one, or 0 for a free port\n"
+         use another port, or 0 for a free port\n"
     ));
     let out = tool().args(["--json", &addr.to_string()]).run();
     assert_eq!(out.code(2).json()[0]["kind"], "system");
     // The wildcard address conflicts with it, too.
     let out = tool().args(["-4", &format!(":{port}")]).run();
-    out.code(2)
-        .stderr_contains(&format!("port {port} is in use"));
+    out.code(2).stderr_contains(&format!(
+        ":{port}: address already in use; use another port"
+    ));
 }
 
 #[test]
 fn an_address_given_twice_is_an_error() {
     let twice = |operand: &str| {
         let out = tool().args([operand, operand]).run();
-        let line = format!("tcpecho-server: {operand}: the address is given twice\n");
+        let line = format!("tcpecho-server: {operand}: the address was given twice; remove one\n");
         out.code(2).stdout("").stderr(&line);
     };
     twice("127.0.0.1:0");
@@ -285,7 +286,7 @@ fn the_mode_of_a_unix_socket_can_be_set() {
         .args(["--mode", "600", "127.0.0.1:0"])
         .run()
         .code(2)
-        .stderr_contains("--mode needs a unix:PATH operand");
+        .stderr_contains("--mode requires a unix:PATH operand");
 }
 
 /// Each server finds the path that a killed server left behind.

@@ -1,5 +1,4 @@
-//! Tests of the event log: its formats, and that the service does not depend on
-//! it.
+//! Tests of the event log: its formats, and its independence from the service.
 
 use std::fs::File;
 
@@ -146,9 +145,10 @@ fn serve_two(tool: testkit::Tool) -> Output {
 fn a_full_disk_does_not_stop_the_service() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let out = serve_two(tool().stdout_to(full));
-    // The events are listening, and connected and closed twice.
-    out.code(0)
-        .stderr_contains("2 connections, 0 refused, 10 bytes in, 10 bytes out, 0 cut, 5 events");
+    // The events are one "listening", two "connected" and two "closed".
+    out.code(0).stderr_contains(
+        "2 connections, 0 refused, 10 bytes in, 10 bytes out, 0 cut off, 5 events",
+    );
 }
 
 #[test]
@@ -204,8 +204,8 @@ fn a_script_can_wait_for_the_listening_line() {
         .stdout("listening\nhello\nconnected\nclosed\n");
 }
 
-/// Standard error is a full pipe from the start, and standard output is the same
-/// pipe or not.
+/// Standard error is a full pipe from the start; standard output is the same pipe
+/// in the first run only.
 #[test]
 fn full_output_streams_do_not_stop_the_service() {
     use std::io::Write;

@@ -35,7 +35,7 @@ fn thousands_of_clients_are_served() {
         .terminate()
         .code(0)
         .stderr_contains(&format!("{count} connections, 0 refused"))
-        .stderr_contains(" 0 cut, 0 events dropped");
+        .stderr_contains(" 0 cut off, 0 events dropped");
 }
 
 #[test]

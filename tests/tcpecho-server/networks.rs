@@ -84,6 +84,6 @@ fn zones_and_interfaces_are_respected() {
     Lab::new().script(&script).stdout(
         "tcp 0\nudp 0\ntcp 0\n 1\ntcp 0\nudp 0\n 1\ntcp 0\ntcp 0\n\
          tcpecho-server: [fe80::b%nowhere]:7006: no network interface named nowhere\n 2\n\
-         tcpecho-server: :7006: no such device\n 2\n",
+         tcpecho-server: :7006: no network interface named nowhere\n 2\n",
     );
 }

@@ -11,7 +11,7 @@ fn a_server_without_connections_ends_immediately() {
         out.code(0);
         assert!(
             out.stderr_str().starts_with(
-                "tcpecho-server: 0 connections, 0 refused, 0 bytes in, 0 bytes out, 0 cut, \
+                "tcpecho-server: 0 connections, 0 refused, 0 bytes in, 0 bytes out, 0 cut off, \
                  0 events dropped, "
             ),
             "{}",
@@ -35,7 +35,7 @@ fn open_connections_are_served_until_their_peers_end() {
         client.half_close();
         assert_eq!(client.read_to_eof(), b"");
         let out = server.running.wait();
-        out.code(0).stderr_contains(" 0 cut, ");
+        out.code(0).stderr_contains(" 0 cut off, ");
     }
 }
 
@@ -124,7 +124,7 @@ fn a_second_signal_ends_the_server_immediately() {
             cut.contains(&format!("{} 5 5", client.address())),
             "{cut:?}"
         );
-        out.stderr_contains(&format!(" {} cut, ", cut.len()));
+        out.stderr_contains(&format!(" {} cut off, ", cut.len()));
     }
 }
 

@@ -219,7 +219,7 @@ fn clients_that_do_not_read_do_not_delay_others() {
     assert_eq!(close(other), b"");
     let out = server.terminate();
     out.code(1).stderr_contains("5 connections, ");
-    out.stderr_contains(" 4 cut, ");
+    out.stderr_contains(" 4 cut off, ");
     drop(stuck);
 }
 

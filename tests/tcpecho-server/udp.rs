@@ -182,7 +182,7 @@ fn a_udp_port_in_use_is_an_error() {
         .run()
         .code(2)
         .stdout("")
-        .stderr_contains(&format!("port {} is in use", addr.port()));
+        .stderr_contains(&format!("{addr}: address already in use; use another port"));
 }
 
 #[test]

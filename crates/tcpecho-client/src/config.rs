@@ -23,11 +23,11 @@ mod conflicts;
 use conflicts::{check_bench, check_connect_only, check_connection, refuse};
 
 /// The largest payload of a UDP datagram over IPv4, in bytes.
-const DATAGRAM_MAX: usize = 65_507;
+const MAX_DATAGRAM: usize = 65_507;
 
 /// The same over IPv6, where the payload length does not include the header
 /// (RFC 8200, section 3).
-const DATAGRAM_MAX_V6: usize = 65_527;
+const MAX_DATAGRAM_V6: usize = 65_527;
 
 /// The default timeout of a connect, an exchange or an echo.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -344,9 +344,9 @@ fn datagram_max(cli: &Cli, target: &Target) -> usize {
         Target::Unix(_) | Target::Abstract(_) => false,
     };
     if is_v4 || cli.family.family() == Family::V4 {
-        DATAGRAM_MAX
+        MAX_DATAGRAM
     } else {
-        DATAGRAM_MAX_V6
+        MAX_DATAGRAM_V6
     }
 }
 

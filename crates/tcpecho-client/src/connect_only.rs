@@ -54,7 +54,7 @@ pub(crate) fn run(
             }
             Err(error) => {
                 let seq = tracker.sent + 1;
-                tracker.send_failed(seq, sent_at);
+                tracker.record_send_failure(seq, sent_at);
                 let seq = repeat.is_repeated.then_some(seq);
                 exit = exit.and(report_failure(io, &error, seq)?);
             }

@@ -158,7 +158,7 @@ fn tracker(bytes: &[u8]) {
                 }
                 in_flight.push_back(payload.clone());
                 let expires = now + Duration::from_millis(20);
-                tracker.sent(seq, payload.into(), now, expires);
+                tracker.record_sent(seq, payload.into(), now, expires);
             }
             1 => {
                 let echo = in_flight.pop_front().unwrap_or_default();
@@ -186,11 +186,11 @@ fn tracker(bytes: &[u8]) {
             5 => {
                 let n = usize::from(source.byte() % 32);
                 let quoted = in_flight.front().cloned().unwrap_or_default();
-                tracker.icmp_error(&quoted[..n.min(quoted.len())]);
+                tracker.record_icmp_error(&quoted[..n.min(quoted.len())]);
             }
             _ => {
                 in_flight.clear();
-                tracker.lose_connection();
+                tracker.record_connection_failure();
                 assert!(tracker.is_idle());
             }
         }
@@ -256,7 +256,7 @@ pub fn bench(bytes: &[u8]) {
                 let is_valid = stream.receive(&pattern, &piece, |echo| {
                     assert!((min..=max).contains(&echo.size));
                     all += 1;
-                    right += u64::from(echo.is_right);
+                    right += u64::from(echo.is_correct);
                 });
                 assert!(is_valid, "no byte was made up");
             }

@@ -35,7 +35,7 @@ impl Hex {
 }
 
 /// The largest size of a generated message, 1 GiB.
-const SIZE_MAX: u64 = 1 << 30;
+const MAX_SIZE: u64 = 1 << 30;
 
 /// The range of sizes of generated messages, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Sizes {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (min, max) = text.split_once(':').unwrap_or((text, text));
         let bound = |text| match common::size::parse(text)? {
-            n @ 1..=SIZE_MAX => Ok(n as usize),
+            n @ 1..=MAX_SIZE => Ok(n as usize),
             _ => Err("size out of range; use 1 to 1G".to_owned()),
         };
         let (min, max) = (bound(min)?, bound(max)?);

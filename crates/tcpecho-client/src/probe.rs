@@ -166,7 +166,7 @@ impl ProbeRun<'_> {
                     self.pending = PendingSend::default();
                     self.connection = None;
                     // Late echoes cannot arrive without the connection.
-                    self.tracker.lose_connection();
+                    self.tracker.record_connection_failure();
                 }
                 if !self.has_more() {
                     break;
@@ -238,7 +238,8 @@ impl ProbeRun<'_> {
                 Ok(None) => return Ok(false),
                 Err(error) if error.exit() == Exit::Fault => return Err(error),
                 Err(error) => {
-                    self.tracker.send_failed(seq, self.started.elapsed());
+                    self.tracker
+                        .record_send_failure(seq, self.started.elapsed());
                     self.report_failure(io, seq, &error)?;
                     self.connect_error = Some(error);
                     return Ok(true);
@@ -253,7 +254,7 @@ impl ProbeRun<'_> {
             sent: 0,
         };
         self.last_progress = Instant::now();
-        self.tracker.sent(seq, payload, now, expires);
+        self.tracker.record_sent(seq, payload, now, expires);
         Ok(true)
     }
 
@@ -333,7 +334,7 @@ impl ProbeRun<'_> {
     fn handle_loss(&mut self, io: &mut Io, error: &Error) -> Result<bool> {
         self.pending = PendingSend::default();
         self.connection = None;
-        for seq in self.tracker.lose_connection() {
+        for seq in self.tracker.record_connection_failure() {
             self.report_failure(io, seq, error)?;
         }
         if !self.options.reconnect && self.has_more() {

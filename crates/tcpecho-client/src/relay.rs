@@ -24,7 +24,7 @@ use crate::wait::{ShutdownSignal, Wake};
 const CHUNK_SIZE: usize = 64 * 1024;
 
 /// The largest payload of a UDP datagram over IPv4, in bytes.
-const DATAGRAM_MAX: usize = 65_507;
+const MAX_DATAGRAM: usize = 65_507;
 
 /// The time to wait for further input after the peer has ended its side, and
 /// for its acknowledgement of the last bytes.
@@ -322,7 +322,7 @@ impl Relay<'_> {
         self.stdout.handle_revents(stdout_events)?;
         // Over UDP, each read of the input is sent as one datagram.
         let size = if self.connection.is_datagram() {
-            DATAGRAM_MAX
+            MAX_DATAGRAM
         } else {
             CHUNK_SIZE
         };

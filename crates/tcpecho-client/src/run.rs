@@ -140,7 +140,7 @@ fn is_transient(kind: Kind) -> bool {
 }
 
 /// The number of bytes of a reply that are held back for a possible retry.
-const HELD_REPLY_MAX: usize = 1 << 20;
+const MAX_HELD_REPLY: usize = 1 << 20;
 
 /// The reply of an attempt, held back while the attempt may be retried. A reply
 /// that is too long for this is printed as it arrives.
@@ -160,7 +160,7 @@ impl HeldReply {
     fn push(&mut self, bytes: &[u8], stdout: &mut StdoutWriter) {
         if let Some(held) = &mut self.bytes {
             held.extend_from_slice(bytes);
-            if held.len() <= HELD_REPLY_MAX {
+            if held.len() <= MAX_HELD_REPLY {
                 return;
             }
             self.release(stdout);

@@ -17,7 +17,7 @@ use rustls::{ClientConfig, ClientConnection};
 
 /// The number of reads from the socket after which the caller continues even
 /// if no record contained bytes for it.
-const READS_MAX: usize = 16;
+const MAX_READS: usize = 16;
 
 /// The options of `--tls`.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl TlsStream {
     /// Continues the handshake without waiting; returns whether it is complete.
     pub(crate) fn handshake(&mut self) -> io::Result<bool> {
         self.flush()?;
-        for _ in 0..READS_MAX {
+        for _ in 0..MAX_READS {
             if !self.tls.is_handshaking() {
                 return Ok(true);
             }
@@ -149,10 +149,10 @@ impl TlsStream {
 
     /// Reads decrypted bytes. An end of file without close_notify is an error,
     /// since an attacker could have caused it. Returns `WouldBlock` also after
-    /// [`READS_MAX`] reads without bytes for the caller, so that it can check
+    /// [`MAX_READS`] reads without bytes for the caller, so that it can check
     /// its deadline and the signals.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        for _ in 0..READS_MAX {
+        for _ in 0..MAX_READS {
             match self.tls.reader().read(buffer) {
                 Ok(n) => {
                     self.buffered = self.buffered.saturating_sub(n);

@@ -8,8 +8,8 @@
 //! short, it belongs to the latest message that it can be the echo of.
 //!
 //! Every message is counted once: as received, corrupt, lost, or in flight at
-//! the end. If the peer never replies, memory is bounded by [`HISTORY_MAX`] and
-//! [`WINDOW_MESSAGES`].
+//! the end. If the peer never replies, memory is bounded by [`MAX_HISTORY`] and
+//! [`MAX_IN_FLIGHT`].
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -23,22 +23,22 @@ use outstanding::{Outstanding, OutstandingQueue};
 
 /// The number of timed-out messages that are kept for a late echo, and of
 /// answered messages that are kept for a duplicate.
-const HISTORY_MAX: usize = 65_536;
+const MAX_HISTORY: usize = 65_536;
 
 /// The number of bytes of the timed-out messages that are kept. A single larger
 /// message is kept, too.
-const HISTORY_BYTES_MAX: usize = 4 << 20;
+const MAX_HISTORY_BYTES: usize = 4 << 20;
 
 /// The number of messages that may be in flight.
-const WINDOW_MESSAGES: usize = 65_536;
+const MAX_IN_FLIGHT: usize = 65_536;
 
 /// The number of bytes that may be in flight. A single larger message may be,
 /// too.
-const WINDOW_BYTES: usize = 64 << 20;
+const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
 
 /// The minimum age of a message that counts as lost at the end of the run, if
 /// neither a timeout nor a round-trip time is known.
-const DEFAULT_MAX_AGE: Duration = Duration::from_secs(1);
+const DEFAULT_LOSS_AGE: Duration = Duration::from_secs(1);
 
 /// An event of a message or its echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub(crate) struct EchoTracker {
     /// The keys of `answered` in the order in which they were added.
     answered_order: VecDeque<u64>,
     /// The highest sequence number of an answered message.
-    highest_answered: u64,
+    highest_answered_seq: u64,
     /// The sequence number of the latest message.
     last: u64,
     /// The send time of the first message.
@@ -143,7 +143,13 @@ impl EchoTracker {
 
     /// Adds a message that is about to be sent. It is lost at `expires`, which
     /// must not be earlier than for the message before it.
-    pub(crate) fn sent(&mut self, seq: u64, payload: Rc<[u8]>, now: Duration, expires: Duration) {
+    pub(crate) fn record_sent(
+        &mut self,
+        seq: u64,
+        payload: Rc<[u8]>,
+        now: Duration,
+        expires: Duration,
+    ) {
         self.count_sent(seq, now);
         self.waiting.push(Outstanding {
             seq,
@@ -156,7 +162,7 @@ impl EchoTracker {
     }
 
     /// Counts a message that could not be sent as lost.
-    pub(crate) fn send_failed(&mut self, seq: u64, now: Duration) {
+    pub(crate) fn record_send_failure(&mut self, seq: u64, now: Duration) {
         self.count_sent(seq, now);
         self.lost += 1;
     }
@@ -255,7 +261,7 @@ impl EchoTracker {
 
     /// Keeps an answered message, so that duplicates of its echo are detected.
     fn record_answered(&mut self, seq: u64, sent: Duration) {
-        if self.answered_order.len() >= HISTORY_MAX
+        if self.answered_order.len() >= MAX_HISTORY
             && let Some(oldest) = self.answered_order.pop_front()
         {
             self.answered.remove(&oldest);
@@ -267,7 +273,7 @@ impl EchoTracker {
     /// Counts the message that caused an ICMP error as lost and returns its
     /// sequence number. `datagram` is the message as the error quotes it, which
     /// may be truncated.
-    pub(crate) fn icmp_error(&mut self, datagram: &[u8]) -> Option<u64> {
+    pub(crate) fn record_icmp_error(&mut self, datagram: &[u8]) -> Option<u64> {
         let message = match self.matching {
             Matching::Tagged(tags) => match tags.read(datagram, self.last) {
                 Tag::Verified(seq) | Tag::Unverified(seq) => self.waiting.take(seq),
@@ -282,7 +288,7 @@ impl EchoTracker {
 
     /// Counts the latest message as lost, since the send failed on this host.
     /// Returns its sequence number.
-    pub(crate) fn unsend_last(&mut self) -> Option<u64> {
+    pub(crate) fn record_last_send_failure(&mut self) -> Option<u64> {
         let message = self.waiting.take_last()?;
         self.lost += 1;
         Some(message.seq)
@@ -303,8 +309,8 @@ impl EchoTracker {
     ) {
         let rtt = now.saturating_sub(message.sent);
         let (seq, bytes) = (message.seq, message.received);
-        let reordered = seq < self.highest_answered;
-        self.highest_answered = self.highest_answered.max(seq);
+        let reordered = seq < self.highest_answered_seq;
+        self.highest_answered_seq = self.highest_answered_seq.max(seq);
         if is_late {
             let offset = message.difference;
             events.push(Event::Late {
@@ -353,8 +359,8 @@ impl EchoTracker {
     /// datagrams of theirs are strays from then on; late bytes of a stream are
     /// skipped.
     fn trim_history(&mut self) {
-        while self.timed_out.messages.len() > HISTORY_MAX
-            || self.timed_out.messages.len() > 1 && self.timed_out.bytes > HISTORY_BYTES_MAX
+        while self.timed_out.messages.len() > MAX_HISTORY
+            || self.timed_out.messages.len() > 1 && self.timed_out.bytes > MAX_HISTORY_BYTES
         {
             let Some(message) = self.timed_out.take_first() else {
                 break;
@@ -366,7 +372,7 @@ impl EchoTracker {
 
     /// Counts all messages in flight as lost, since the connection has failed.
     /// Returns their sequence numbers.
-    pub(crate) fn lose_connection(&mut self) -> Vec<u64> {
+    pub(crate) fn record_connection_failure(&mut self) -> Vec<u64> {
         self.timed_out = OutstandingQueue::default();
         self.bytes_to_skip = 0;
         let OutstandingQueue { messages, .. } = std::mem::take(&mut self.waiting);
@@ -380,7 +386,7 @@ impl EchoTracker {
     pub(crate) fn finish(&mut self, now: Duration, timeout: Option<Duration>) {
         let max_age = timeout.unwrap_or(match self.longest_rtt {
             Some(longest) => longest.saturating_mul(2),
-            None => DEFAULT_MAX_AGE,
+            None => DEFAULT_LOSS_AGE,
         });
         let OutstandingQueue { messages, .. } = std::mem::take(&mut self.waiting);
         for message in messages {
@@ -404,7 +410,7 @@ impl EchoTracker {
 
     /// Returns whether the limits of messages in flight are reached.
     pub(crate) fn is_full(&self) -> bool {
-        self.waiting.messages.len() >= WINDOW_MESSAGES || self.waiting.bytes >= WINDOW_BYTES
+        self.waiting.messages.len() >= MAX_IN_FLIGHT || self.waiting.bytes >= MAX_IN_FLIGHT_BYTES
     }
 
     /// Returns the share of lost messages among those that are not in flight,

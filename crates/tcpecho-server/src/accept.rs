@@ -251,7 +251,7 @@ impl Acceptor {
             *number = id;
         }
         let log = &self.shared.log;
-        if log.is_on() {
+        if log.is_enabled() {
             let local = log
                 .shows_local_addresses()
                 .then(|| self.local_address(listener, &socket));

@@ -110,7 +110,7 @@ fn socket_error(number: i32, error: &io::Error) -> Error {
     };
     error
         .with_subject("standard input")
-        .hint("--inetd needs a socket from inetd, xinetd or systemd")
+        .hint("--inetd requires a socket from inetd, xinetd or systemd")
 }
 
 /// Sends notifications to systemd, if `NOTIFY_SOCKET` asks for them.

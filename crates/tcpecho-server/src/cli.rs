@@ -1,4 +1,4 @@
-//! The command line, as data.
+//! The definition of the command line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,52 +11,55 @@ use common::{duration, size};
 use crate::fault::Delay;
 
 const AFTER_HELP: &str = "\
-EVENTS
+Events:
   One line per event on standard output, with fields separated by TABs:
     listening ADDR:PORT
     connected PEER
     received PEER BYTES \"TEXT\"             (with -v)
-    closed PEER BYTES_IN BYTES_OUT MS REASON
+    closed PEER BYTES_RECEIVED BYTES_SENT MS REASON
   REASON is one of eof reset idle max-bytes drain fault error. A log that is
   closed, full or not read never delays the service: events that cannot be
   written are dropped and counted in the summary. The summary is written to
   standard error; with --json it is the last record of the log.
 
-JSON RECORDS (--json), one per line, each with \"time\"; protocol: tcp, udp, unix
-  listening  address protocol
-  connected  peer local protocol
-  received   peer bytes data data_base64 protocol       (with -v)
-  closed     peer bytes_received bytes_sent duration_ms reason protocol
-  summary    connections refused bytes_received bytes_sent datagrams_received
-             datagrams_sent cut events_dropped duration_ms
-  error      target kind message
+JSON records:
+  With --json, one record per line, each with \"time\". The protocol is tcp, udp
+  or unix.
+    listening  address protocol
+    connected  peer local protocol
+    received   peer bytes data data_base64 protocol       (with -v)
+    closed     peer bytes_received bytes_sent duration_ms reason protocol
+    summary    connections refused bytes_received bytes_sent datagrams_received
+               datagrams_sent cut events_dropped duration_ms
+    error      target kind message
 
-SYSTEMD
+Systemd:
   The sockets of LISTEN_FDS are served in addition to the operands, and instead
   of the default address. If NOTIFY_SOCKET is set, the server sends READY=1 and
   STOPPING=1.
 
-SIGNALS
-  SIGTERM, SIGINT  shut down: accept queued connections, stop listening, serve
-                   until all peers are done or --drain expires, print the summary.
-                   A second signal ends the server immediately, with status 1
-  SIGUSR1          print the summary now
-
-EXIT STATUS
+Exit status:
   0  shut down; every connection was served to its end
   1  connections were cut off
-  2  failed to start: usage error, address in use, no permission
-  3  failed to start: a host name could not be resolved
+  2  local error: usage error, address in use, no permission
+  3  no answer: a host name could not be resolved
 
-EXAMPLES
-  tcpecho-server                                 port 8080, IPv4 and IPv6
-  tcpecho-server 127.0.0.1:7777 unix:/tmp/echo   a port and a Unix socket
-  tcpecho-server --reply 'Hello, Client!' :0     a fixed reply on a free port
-  tcpecho-server --once --port-file port :0 &    serve one client, then end
+Signals:
+  SIGTERM, SIGINT  shut down: accept queued connections, stop listening, serve
+                   until all peers have closed or --drain expires, print the
+                   summary. A second signal ends the server immediately, with
+                   status 1
+  SIGUSR1          print the summary now
+
+Examples:
+  tcpecho-server                                 listen on port 8080
+  tcpecho-server 127.0.0.1:7777 unix:/tmp/echo   listen on both
+  tcpecho-server --reply 'Hello, Client!' :0     send a fixed reply
+  tcpecho-server --once --port-file port :0 &    serve one connection, then exit
   tcpecho-server --json | jq 'select(.type == \"closed\")'
-  tcpecho-server --delay 50ms:20ms --drop 0.01 --seed 7   like a bad network";
+  tcpecho-server --delay 50ms:20ms --drop 0.01 --seed 7   simulate a bad network";
 
-/// Echo server: sends back every byte it receives (RFC 862)
+/// Send back every received byte (RFC 862)
 ///
 /// Serves thousands of connections at the same time, logs events to standard
 /// output, enforces limits, injects faults on request, and shuts down without
@@ -71,10 +74,11 @@ EXAMPLES
     after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// Listen on ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH or unix:@NAME
+    /// Addresses to listen on: ADDR:PORT, [ADDR]:PORT, NAME:PORT, :PORT, unix:PATH
+    /// or unix:@NAME
     ///
-    /// PORT, :PORT and *:PORT listen on all addresses, ADDR%IF:PORT on one network
-    /// interface only. Port 0 selects a free port. unix:@NAME is an abstract
+    /// PORT, :PORT and *:PORT listen on all addresses, ADDR%IFACE:PORT on one
+    /// network interface only. Port 0 selects a free port. unix:@NAME is an abstract
     /// socket. @FILE and - (standard input) are lists of such addresses.
     #[arg(value_name = "ADDR:PORT")]
     pub(crate) addrs: Vec<String>,
@@ -153,8 +157,8 @@ pub(crate) struct Cli {
     )]
     pub(crate) ready_fd: Option<i32>,
 
-    /// Serve at most N connections at the same time [default: as many as the
-    /// limit of file descriptors allows]
+    /// Serve at most N connections at the same time [default: as the file
+    /// descriptor limit allows]
     ///
     /// Further clients wait in the backlog.
     #[arg(
@@ -186,19 +190,19 @@ pub(crate) struct Cli {
     )]
     pub(crate) idle_timeout: Duration,
 
-    /// End each connection after SIZE bytes, without a reset
+    /// End each connection after BYTES bytes, without a reset
     #[arg(
         long,
-        value_name = "SIZE",
+        value_name = "BYTES",
         value_parser = nonzero_size,
         help_heading = "Limits"
     )]
     pub(crate) max_bytes: Option<u64>,
 
-    /// Read at most SIZE bytes per second from each connection
+    /// Read at most BYTES bytes per second from each connection
     #[arg(
         long,
-        value_name = "SIZE",
+        value_name = "BYTES",
         value_parser = nonzero_size,
         help_heading = "Limits"
     )]
@@ -214,8 +218,8 @@ pub(crate) struct Cli {
     )]
     pub(crate) backlog: u32,
 
-    /// Serve connections with N threads [default: 1 on up to two processors,
-    /// else one per processor, at most 4]
+    /// Serve connections with N threads [default: one per CPU, at most 4; 1 on two
+    /// CPUs or fewer]
     #[arg(
         long,
         value_name = "N",
@@ -245,11 +249,11 @@ pub(crate) struct Cli {
         value_parser = duration::parse_nonzero,
         help_heading = "Shutdown"
     )]
-    pub(crate) lifetime: Option<Duration>,
+    pub(crate) run_time: Option<Duration>,
 
     /// Wait at most DURATION for open connections at shutdown
     ///
-    /// During the last fifth, the server stops reading from clients that do not read
+    /// In the last fifth of this time, the server stops reading from clients that do not read
     /// their replies, so that they receive everything that was echoed.
     #[arg(
         long,
@@ -265,73 +269,69 @@ pub(crate) struct Cli {
         long,
         value_name = "DURATION[:JITTER]",
         value_parser = delay,
-        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
+        help_heading = "Faults"
     )]
     pub(crate) delay: Option<Delay>,
 
-    /// Send no reply, with probability P
+    /// Send no reply, with probability P (0 to 1) per received chunk
     #[arg(
         long,
         value_name = "P",
         default_value_t = 0.0,
         hide_default_value = true,
         value_parser = probability,
-        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
+        help_heading = "Faults"
     )]
     pub(crate) drop: f64,
 
-    /// Change one byte of the reply, with probability P
+    /// Change one byte of the reply, with probability P (0 to 1)
     #[arg(
         long,
         value_name = "P",
         default_value_t = 0.0,
         hide_default_value = true,
         value_parser = probability,
-        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
+        help_heading = "Faults"
     )]
     pub(crate) corrupt: f64,
 
-    /// Send only the beginning of the reply, with probability P
+    /// Send only the beginning of the reply, with probability P (0 to 1)
     #[arg(
         long,
         value_name = "P",
         default_value_t = 0.0,
         hide_default_value = true,
         value_parser = probability,
-        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
+        help_heading = "Faults"
     )]
     pub(crate) truncate: f64,
 
-    /// Reset the connection, with probability P
+    /// Reset the connection, with probability P (0 to 1)
     #[arg(
         long,
         value_name = "P",
         default_value_t = 0.0,
         hide_default_value = true,
         value_parser = probability,
-        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
+        help_heading = "Faults"
     )]
     pub(crate) reset: f64,
 
     /// Seed of the random faults, to reproduce them [default: a random seed,
     /// printed on standard error]
-    #[arg(
-        long,
-        value_name = "N",
-        help_heading = "Faults (for each received chunk; P is from 0 to 1)"
-    )]
+    #[arg(long, value_name = "N", help_heading = "Faults")]
     pub(crate) seed: Option<u64>,
 
     /// Set SO_REUSEPORT, so that several processes can share the port
     #[arg(long, help_heading = "Sockets")]
     pub(crate) reuse_port: bool,
 
-    /// Listen on this network interface only, for operands that name none
-    #[arg(short = 'I', long, value_name = "IF", help_heading = "Sockets")]
+    /// Listen only on this network interface, unless an operand names another
+    #[arg(short = 'I', long, value_name = "IFACE", help_heading = "Sockets")]
     pub(crate) interface: Option<String>,
 
-    /// Create unix:PATH with these permission bits, in octal, such as 660
-    /// [default: according to the umask]
+    /// Set the permission bits of unix:PATH, in octal, such as 660 [default: from
+    /// the umask]
     #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
     pub(crate) mode: Option<u32>,
 
@@ -352,7 +352,7 @@ pub(crate) struct Cli {
         requires = "key",
         conflicts_with = "udp",
         hide = !cfg!(feature = "tls"),
-        help_heading = "Sockets"
+        help_heading = "TLS"
     )]
     pub(crate) cert: Option<PathBuf>,
 
@@ -362,7 +362,7 @@ pub(crate) struct Cli {
         value_name = "FILE",
         requires = "cert",
         hide = !cfg!(feature = "tls"),
-        help_heading = "Sockets"
+        help_heading = "TLS"
     )]
     pub(crate) key: Option<PathBuf>,
 
@@ -407,7 +407,7 @@ fn mode(text: &str) -> Result<u32, String> {
     let octal = !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
     match u32::from_str_radix(text, 8) {
         Ok(mode) if octal && mode <= 0o777 => Ok(mode),
-        _ => Err("not a mode; use octal digits, 0 to 777, such as 660".to_owned()),
+        _ => Err("must be octal digits from 0 to 777, such as 660".to_owned()),
     }
 }
 
@@ -416,7 +416,7 @@ fn probability(text: &str) -> Result<f64, String> {
     let is_decimal = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     match text.parse() {
         Ok(p) if is_decimal && (0.0..=1.0).contains(&p) => Ok(p),
-        _ => Err("not a probability; use 0 to 1, such as 0.05".to_owned()),
+        _ => Err("must be from 0 to 1, such as 0.05".to_owned()),
     }
 }
 

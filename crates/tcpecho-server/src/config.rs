@@ -12,7 +12,7 @@ use common::{Error, Io, Kind, Result, zone};
 use crate::cli::Cli;
 use crate::fault::Faults;
 use crate::listen::{self, ListenAddr};
-use crate::machine::{Rules, SEND_BUFFER_MAX};
+use crate::machine::{MAX_SEND_BUFFER, Rules};
 use crate::output::Format;
 use crate::tls::TlsConfig;
 
@@ -31,7 +31,7 @@ pub(crate) struct Config {
     /// Whether to serve the socket that is standard input.
     pub(crate) inetd: bool,
     /// The options of listening sockets.
-    pub(crate) listen: listen::Options,
+    pub(crate) listen: listen::ListenOptions,
     /// The rules that connections follow.
     pub(crate) rules: Rules,
     /// The maximum number of connections that are open at the same time, if
@@ -47,7 +47,7 @@ pub(crate) struct Config {
     /// The number of connections after which the server ends.
     pub(crate) count: Option<u64>,
     /// How long the server runs.
-    pub(crate) lifetime: Option<Duration>,
+    pub(crate) run_time: Option<Duration>,
     /// How long open connections may take to finish when the server ends.
     pub(crate) drain: Duration,
     /// The number of workers, at least 1.
@@ -90,19 +90,19 @@ impl Config {
                 .iter()
                 .any(|(_, addr)| matches!(addr, ListenAddr::Inet(..)))
         {
-            return Err(Error::usage("--port-file needs an address with a port"));
+            return Err(Error::usage("--port-file requires an operand with a port"));
         }
         if cli.mode.is_some()
             && !addrs
                 .iter()
                 .any(|(_, addr)| matches!(addr, ListenAddr::Unix(_)))
         {
-            return Err(Error::usage("--mode needs a unix:PATH operand"));
+            return Err(Error::usage("--mode requires a unix:PATH operand"));
         }
         Ok(Self {
             addrs,
             inetd: cli.inetd,
-            listen: listen::Options {
+            listen: listen::ListenOptions {
                 family: cli.family.family(),
                 backlog: i32::try_from(cli.backlog).unwrap_or(i32::MAX),
                 reuse_port: cli.reuse_port,
@@ -123,7 +123,7 @@ impl Config {
             broadcast: cli.broadcast,
             udp_rate: cli.udp_rate,
             count: if cli.once { Some(1) } else { cli.count },
-            lifetime: cli.lifetime,
+            run_time: cli.run_time,
             drain: cli.drain,
             workers: cli.workers.map_or_else(default_workers, usize::from),
             log: match (cli.quiet || cli.inetd, cli.common.json) {
@@ -200,7 +200,7 @@ fn parse_addr(text: &str) -> Result<ListenAddr, String> {
     }
 }
 
-/// Parses `ADDR:PORT` in all its forms, optionally with `%IF` after the address.
+/// Parses `ADDR:PORT` in all its forms, optionally with `%IFACE` after the address.
 fn parse_inet(text: &str) -> Result<ListenAddr, String> {
     if text.contains("://") {
         return Err("this is a URL; use ADDR:PORT".to_owned());
@@ -210,7 +210,7 @@ fn parse_inet(text: &str) -> Result<ListenAddr, String> {
     }
     let (without_zone, interface) = zone::split(text);
     if interface == Some("") {
-        return Err("missing interface name after '%'".to_owned());
+        return Err("missing interface after '%'".to_owned());
     }
     let endpoint = match without_zone.strip_prefix("*:") {
         Some(port) => any_host(endpoint::parse_port(port)?),
@@ -226,9 +226,9 @@ fn parse_inet(text: &str) -> Result<ListenAddr, String> {
 /// buffer.
 fn reply_bytes(option: &str, text: OsString) -> Result<Vec<u8>> {
     let bytes = text.into_vec();
-    if bytes.len() > SEND_BUFFER_MAX {
+    if bytes.len() > MAX_SEND_BUFFER {
         return Err(Error::usage(format!(
-            "the text of {option} is too long: {} bytes; at most {SEND_BUFFER_MAX} are allowed",
+            "the text of {option} is too long: {} bytes; at most {MAX_SEND_BUFFER} are allowed",
             bytes.len()
         )));
     }

@@ -1,9 +1,8 @@
 //! A connection: a socket, its channel and its state machine.
 //!
-//! [`Conn::on_ready`] does everything when the socket is ready: it sends
-//! buffered bytes, reads once, sends the reply, and then takes the steps that
-//! the machine requires. One read per event keeps a fast peer from starving
-//! the others.
+//! When the socket is ready, [`Conn::on_ready`] sends buffered bytes, reads once,
+//! sends the reply, and takes the steps that the state machine requires. One read
+//! per event keeps a fast peer from starving the others.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -19,13 +18,13 @@ use crate::shared::Shared;
 use crate::{socket_io, sys};
 
 /// How long bytes in flight may stay unacknowledged before their peer counts as
-/// backlogged: longer than a delayed acknowledgement takes.
-const STALL: Duration = Duration::from_millis(250);
+/// backlogged. It exceeds the delay of a delayed acknowledgement.
+const STALL_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How the server ends connections from its side.
+/// The terms of a shutdown of connections by the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shutdown {
-    /// When connections are closed in any case.
+    /// The time at which the remaining connections are closed.
     pub(crate) deadline: Duration,
     /// Whether to end only connections with peers that are slow to read.
     pub(crate) backlogged_only: bool,
@@ -38,8 +37,8 @@ pub(crate) struct Conn<S: AsFd> {
     channel: Channel,
     machine: Machine,
     peer: Address,
-    /// In the last part of a drain: the number of bytes that the peer had
-    /// acknowledged at the last check, and since when it has not changed.
+    /// During the last part of a drain: the number of bytes that the peer has
+    /// acknowledged, and the time since which it has not changed.
     acknowledged: Option<(i64, Duration)>,
     /// The time of its entry in the worker's timers.
     pub(crate) timer: Option<Duration>,
@@ -114,13 +113,14 @@ impl<S: AsFd> Conn<S> {
 
     /// Returns the reason to report if the connection is closed now, at the end
     /// of the run.
-    pub(crate) fn reason_if_closed_now(&self) -> Reason {
-        self.machine.reason_if_closed_now()
+    pub(crate) fn current_close_reason(&self) -> Reason {
+        self.machine.current_close_reason()
     }
 
-    /// Returns whether the peer does not read its replies: the socket accepts
-    /// no more bytes, or none of the bytes in flight has been acknowledged for
-    /// a while. Bytes in flight alone mean nothing; every active peer has some.
+    /// Returns whether the peer does not read its replies: the socket accepts no
+    /// more bytes, or none of the bytes in flight has been acknowledged for a
+    /// while. Bytes in flight alone are not a sign of it: every active connection
+    /// has some.
     fn is_backlogged(&mut self, now: Duration) -> bool {
         if !self.machine.is_open() {
             return false;
@@ -134,7 +134,7 @@ impl<S: AsFd> Conn<S> {
             // The number can decrease, because TLS records are longer than
             // their contents.
             Some((before, since)) if in_flight > 0 && acknowledged <= before => {
-                now >= since + STALL
+                now >= since + STALL_TIMEOUT
             }
             _ => {
                 self.acknowledged = Some((acknowledged, now));
@@ -156,8 +156,8 @@ impl<S: AsFd> Conn<S> {
         self.machine.deadline(&shared.rules, now)
     }
 
-    /// Logs and counts the end of the connection. Returns true if the accepting
-    /// loop must be woken.
+    /// Logs and counts the end of the connection. Returns whether the accept loop
+    /// must be woken.
     pub(crate) fn report_closed(&self, shared: &Shared, reason: Reason, now: Duration) -> bool {
         let (bytes_received, bytes_sent) = self.machine.bytes();
         shared.log.event(&Event::Closed {
@@ -244,7 +244,7 @@ impl<S: AsFd> Conn<S> {
                     }
                     continue;
                 }
-                Step::Close(reason) if self.is_close_notify_sent(reason) => {
+                Step::Close(reason) if self.finish_close_notify(reason) => {
                     if matches!(reason, Reason::Drain | Reason::MaxBytes) {
                         socket_io::discard_input(self.socket.get());
                     }
@@ -265,7 +265,7 @@ impl<S: AsFd> Conn<S> {
 
     /// Sends close_notify if the end is orderly. Returns whether nothing is left
     /// to send.
-    fn is_close_notify_sent(&mut self, reason: Reason) -> bool {
+    fn finish_close_notify(&mut self, reason: Reason) -> bool {
         let orderly = matches!(reason, Reason::Eof | Reason::MaxBytes);
         !orderly
             || self.channel.send_close_notify(self.socket.get()).is_err()

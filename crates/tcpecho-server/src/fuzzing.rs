@@ -10,7 +10,7 @@ use crate::datagram::{self, ReplyPolicy};
 use crate::event::Reason;
 use crate::fault::{Delay, FaultRng, Faults};
 use crate::machine::harness::Harness;
-use crate::machine::{Rules, SEND_BUFFER_MAX, Step};
+use crate::machine::{MAX_SEND_BUFFER, Rules, Step};
 use crate::pktinfo::{PacketInfo, SEND_CONTROL_LEN};
 
 /// The input bytes as a source of values, which are zero at its end.
@@ -81,7 +81,7 @@ impl ByteSource<'_> {
 /// The maximum number of bytes that the peer of one connection sends: a full
 /// send buffer and some input after it. More would take time and reach no other
 /// states.
-const MAX_INPUT: usize = SEND_BUFFER_MAX + 3000;
+const MAX_INPUT: usize = MAX_SEND_BUFFER + 3000;
 
 /// The maximum number of events of one connection.
 const MAX_EVENTS: usize = 250;
@@ -117,7 +117,7 @@ pub fn machine(bytes: &[u8]) {
                 harness.socket.input.extend(&PATTERN[offset..offset + n]);
             }
             1 => harness.socket.room = source.size() * 2,
-            2 => harness.on_ready(source.number() % SEND_BUFFER_MAX + 1),
+            2 => harness.on_ready(source.number() % MAX_SEND_BUFFER + 1),
             3 => harness.advance(Duration::from_millis(source.number() as u64 % 300)),
             4 => harness.socket.fin = true,
             _ if !harness.is_finished() => {

@@ -1,8 +1,8 @@
-//! Listening sockets: from operands to bound sockets.
+//! Creates, binds and opens the listening sockets of the operands.
 //!
 //! All sockets are bound before any of them listens, so no client can reach a
 //! server that fails to start. Operands with port 0 share one port; if it is in
-//! use at one of them, all are bound again with another. A wildcard address
+//! use at one address, all are bound again with another port. A wildcard address
 //! serves both families with one IPv6 socket, or IPv4 only if the system has no
 //! IPv6.
 
@@ -44,7 +44,7 @@ pub(crate) enum ListenAddr {
 
 /// The options of listening sockets.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub(crate) struct ListenOptions {
     /// The address families to use.
     pub(crate) family: Family,
     /// The maximum number of connections that wait to be accepted.
@@ -53,9 +53,9 @@ pub(crate) struct Options {
     pub(crate) reuse_port: bool,
     /// Whether to receive datagrams at the same ports.
     pub(crate) udp: bool,
-    /// The network interface of addresses that name none.
+    /// The network interface for addresses without one.
     pub(crate) interface: Option<String>,
-    /// The permission bits of Unix sockets, if not left to the umask.
+    /// The permission bits of Unix sockets, or `None` to use the umask.
     pub(crate) mode: Option<u32>,
 }
 
@@ -125,22 +125,22 @@ impl AsFd for Listener {
 /// Opens sockets for all addresses, or returns the errors of all addresses.
 pub(crate) fn open(
     addrs: &[(String, ListenAddr)],
-    options: &Options,
+    options: &ListenOptions,
 ) -> Result<Sockets, Vec<Error>> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match Binding::new(options).bind_all(addrs) {
-            Err(Failure::PortInUse(_)) if attempts < MAX_ATTEMPTS => {}
-            Err(Failure::PortInUse(error)) => return Err(vec![error]),
-            Err(Failure::Errors(errors)) => return Err(errors),
+        match BindAttempt::new(options).bind_all(addrs) {
+            Err(BindFailure::PortInUse(_)) if attempts < MAX_ATTEMPTS => {}
+            Err(BindFailure::PortInUse(error)) => return Err(vec![error]),
+            Err(BindFailure::Errors(errors)) => return Err(errors),
             Ok(sockets) => return Ok(sockets),
         }
     }
 }
 
-/// Why an attempt to bind all addresses failed.
-enum Failure {
+/// The reason why an attempt to bind all addresses failed.
+enum BindFailure {
     /// The port that the system chose for one address is in use at another;
     /// the next attempt gets another port.
     PortInUse(Error),
@@ -148,32 +148,32 @@ enum Failure {
     Errors(Vec<Error>),
 }
 
-/// Why one address could not be bound.
+/// The error of one address.
 struct BindError {
     error: Error,
     /// Whether another port that the system chooses may be free.
-    retry: bool,
+    is_retryable: bool,
 }
 
 impl From<Error> for BindError {
     fn from(error: Error) -> Self {
         Self {
             error,
-            retry: false,
+            is_retryable: false,
         }
     }
 }
 
 /// One attempt to bind all addresses.
-struct Binding<'a> {
-    options: &'a Options,
+struct BindAttempt<'a> {
+    options: &'a ListenOptions,
     /// The port that addresses with port 0 share, once the system has chosen it.
     shared_port: Option<u16>,
     sockets: Sockets,
 }
 
-impl<'a> Binding<'a> {
-    fn new(options: &'a Options) -> Self {
+impl<'a> BindAttempt<'a> {
+    fn new(options: &'a ListenOptions) -> Self {
         Self {
             options,
             shared_port: None,
@@ -182,18 +182,21 @@ impl<'a> Binding<'a> {
     }
 
     /// Binds all addresses, then makes the sockets listen.
-    fn bind_all(mut self, addrs: &[(String, ListenAddr)]) -> Result<Sockets, Failure> {
+    fn bind_all(mut self, addrs: &[(String, ListenAddr)]) -> Result<Sockets, BindFailure> {
         let mut errors = Vec::new();
         for (index, (text, addr)) in addrs.iter().enumerate() {
             let shared = self.options.reuse_port && matches!(addr, ListenAddr::Inet(..));
             if !shared && addrs[..index].iter().any(|(_, earlier)| earlier == addr) {
-                errors.push(Error::input(text, "the address is given twice"));
+                errors.push(Error::input(
+                    text,
+                    "the address was given twice; remove one",
+                ));
                 continue;
             }
             if let Err(failed) = self.bind_one(addr, addrs) {
                 let error = failed.error.with_subject(text);
-                if failed.retry {
-                    return Err(Failure::PortInUse(error));
+                if failed.is_retryable {
+                    return Err(BindFailure::PortInUse(error));
                 }
                 errors.push(error);
             }
@@ -208,7 +211,7 @@ impl<'a> Binding<'a> {
                 let error = if used_by_operand {
                     Error::local(&e).hint("another operand already uses this port")
                 } else {
-                    bind_error(&e, listener.port())
+                    explain_bind_error(&e, listener.port())
                 };
                 errors.push(error.with_subject(listener.address.to_string()));
             }
@@ -216,7 +219,7 @@ impl<'a> Binding<'a> {
         if errors.is_empty() {
             Ok(self.sockets)
         } else {
-            Err(Failure::Errors(errors))
+            Err(BindFailure::Errors(errors))
         }
     }
 
@@ -366,8 +369,8 @@ impl<'a> Binding<'a> {
 /// may succeed.
 fn retryable_error(error: &io::Error, port: u16, any_port: bool) -> BindError {
     BindError {
-        error: bind_error(error, Some(port)),
-        retry: any_port && error.kind() == io::ErrorKind::AddrInUse,
+        error: explain_bind_error(error, Some(port)),
+        is_retryable: any_port && error.kind() == io::ErrorKind::AddrInUse,
     }
 }
 
@@ -381,7 +384,13 @@ fn set_listener_options(socket: &Socket) -> io::Result<()> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
-    socket.bind_device(Some(interface.as_bytes()))
+    let result = socket.bind_device(Some(interface.as_bytes()));
+    result.map_err(|e| match e.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::NODEV.raw_os_error() => {
+            io::Error::other(format!("no network interface named {interface}"))
+        }
+        _ => e,
+    })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -396,12 +405,10 @@ fn is_any_v4(addr: &ListenAddr) -> bool {
     matches!(addr, ListenAddr::Inet(Endpoint { host: Host::Address(IpAddr::V4(a)), .. }, _) if a.is_unspecified())
 }
 
-fn bind_error(error: &io::Error, port: Option<u16>) -> Error {
+fn explain_bind_error(error: &io::Error, port: Option<u16>) -> Error {
     let local = Error::local(error);
     match (error.kind(), port) {
-        (io::ErrorKind::AddrInUse, Some(port)) => local.hint(format!(
-            "port {port} is in use; choose another one, or 0 for a free port"
-        )),
+        (io::ErrorKind::AddrInUse, Some(_)) => local.hint("use another port, or 0 for a free port"),
         (io::ErrorKind::PermissionDenied, Some(port)) => local.hint(format!(
             "port {port} needs root or the capability CAP_NET_BIND_SERVICE"
         )),

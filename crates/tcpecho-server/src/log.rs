@@ -1,10 +1,10 @@
 //! The event log: a bounded queue and a thread that writes it.
 //!
-//! Serving never waits for the log. A record is appended to a buffer under a
+//! The service never waits for the log. A record is appended to a buffer under a
 //! lock; if the buffer is full, the record is dropped and counted. One thread
-//! takes the buffer and writes it, in pieces that fit into any pipe that is
-//! writable. Only this thread waits for a slow reader or meets a closed pipe or
-//! a full disk. Records that it cannot write are counted as dropped, too.
+//! takes the buffer and writes it, in pieces that any writable pipe can take.
+//! Only this thread waits for a slow reader, and only it sees a closed pipe or a
+//! full disk. Records that it cannot write are counted as dropped, too.
 //!
 //! An event loop adds records while it handles events, and wakes the thread
 //! with [`Log::wake_writer`] before it waits again, so that a burst of records
@@ -22,10 +22,10 @@ use crate::event::{Event, Summary};
 use crate::output::{self, Format};
 
 /// The maximum number of bytes of records in the queue.
-const QUEUE_MAX: usize = 4 << 20;
+const MAX_QUEUE: usize = 4 << 20;
 
 /// The size to which the thread shrinks its buffer between bursts.
-const KEPT_CAPACITY: usize = 64 * 1024;
+const IDLE_CAPACITY: usize = 64 * 1024;
 
 /// The maximum number of bytes per write. A pipe is writable only if it has
 /// this much room (pipe(7), `PIPE_BUF`), so the write does not block.
@@ -70,13 +70,13 @@ impl Log {
     }
 
     /// Returns whether events are logged at all.
-    pub(crate) fn is_on(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.queue.is_some()
     }
 
     /// Returns whether events include the server's address of a connection.
     pub(crate) fn shows_local_addresses(&self) -> bool {
-        self.is_on() && self.format == Format::Json
+        self.is_enabled() && self.format == Format::Json
     }
 
     /// Returns the format of the log.
@@ -93,7 +93,7 @@ impl Log {
 
     /// Adds the event for received bytes, if the log is verbose.
     pub(crate) fn received(&self, peer: &Address, protocol: Protocol, data: &[u8]) {
-        if self.verbose && self.is_on() {
+        if self.verbose && self.is_enabled() {
             self.event(&Event::Received {
                 peer,
                 protocol,
@@ -125,7 +125,7 @@ impl Log {
     }
 
     /// Waits until everything is written. If the stream accepts nothing for
-    /// [`FLUSH_TIMEOUT`], the log is given up and the rest counts as dropped.
+    /// [`FLUSH_TIMEOUT`], the stream is abandoned and the rest counts as dropped.
     pub(crate) fn flush(&self) {
         self.wake_writer();
         if let Some(queue) = &self.queue {
@@ -174,7 +174,7 @@ impl Write for StderrQueue {
     }
 }
 
-/// The records between the event loops and the writing thread.
+/// The queue of records between the event loops and the writing thread.
 pub(crate) struct Queue {
     /// How long [`Queue::flush`] waits for a stream that accepts nothing.
     flush_timeout: Duration,
@@ -187,15 +187,15 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     /// The records that the thread has not taken yet.
-    waiting: Vec<u8>,
+    buffer: Vec<u8>,
     /// The number of records that the thread has taken and not written yet.
-    writing: u64,
+    records_in_write: u64,
     /// The number of successful writes, which shows whether the stream accepts
     /// anything.
-    writes: u64,
+    successful_writes: u64,
     dropped: u64,
-    /// Whether the stream has been given up; all further records are dropped.
-    abandoned: bool,
+    /// Whether the stream is abandoned; all further records are dropped.
+    is_abandoned: bool,
 }
 
 impl fmt::Debug for Queue {
@@ -230,11 +230,11 @@ impl Queue {
     /// Adds the records that `render` appends, or counts one as dropped.
     fn push(&self, render: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) {
         let mut state = self.lock();
-        let before = state.waiting.len();
-        let has_room = !state.abandoned && before < QUEUE_MAX;
-        let rendered = has_room && render(&mut state.waiting).is_ok();
-        if !rendered || state.waiting.len() > QUEUE_MAX {
-            state.waiting.truncate(before);
+        let before = state.buffer.len();
+        let has_room = !state.is_abandoned && before < MAX_QUEUE;
+        let rendered = has_room && render(&mut state.buffer).is_ok();
+        if !rendered || state.buffer.len() > MAX_QUEUE {
+            state.buffer.truncate(before);
             state.dropped += 1;
         }
         drop(state);
@@ -244,15 +244,16 @@ impl Queue {
     /// Waits until all records are written or the stream stalls.
     fn flush(&self) {
         let mut state = self.lock();
-        let mut stall = StallTimer::new(self.flush_timeout, state.writes, Instant::now());
-        while state.writing > 0 || !state.waiting.is_empty() {
-            let remaining = stall.remaining(state.writes, Instant::now());
+        let mut stall =
+            StallTimer::new(self.flush_timeout, state.successful_writes, Instant::now());
+        while state.records_in_write > 0 || !state.buffer.is_empty() {
+            let remaining = stall.remaining(state.successful_writes, Instant::now());
             if remaining.is_zero() {
-                let lost = state.writing + count_lines(&state.waiting);
+                let lost = state.records_in_write + count_lines(&state.buffer);
                 state.dropped += lost;
-                state.waiting.clear();
-                state.writing = 0;
-                state.abandoned = true;
+                state.buffer.clear();
+                state.records_in_write = 0;
+                state.is_abandoned = true;
                 return;
             }
             state = self
@@ -263,22 +264,22 @@ impl Queue {
         }
     }
 
-    /// The thread: takes the waiting records and writes them, until the stream
-    /// is given up or the process ends.
+    /// Runs the writing thread: takes the queued records and writes them, until
+    /// the stream is abandoned or the process ends.
     fn run_writer(&self, mut stream: impl Write) {
         let mut taken = Vec::new();
         // Whether the last byte written ended a record.
         let mut at_line_start = true;
         loop {
             let mut state = self.lock();
-            while state.waiting.is_empty() {
+            while state.buffer.is_empty() {
                 state = self
                     .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            std::mem::swap(&mut taken, &mut state.waiting);
-            state.writing = count_lines(&taken);
+            std::mem::swap(&mut taken, &mut state.buffer);
+            state.records_in_write = count_lines(&taken);
             drop(state);
             if !at_line_start {
                 // The rest of the last record was lost; the next record gets a
@@ -294,24 +295,24 @@ impl Queue {
                 at_line_start = rest[n - 1] == b'\n';
                 rest = &rest[n..];
                 let mut state = self.lock();
-                state.writes += 1;
-                if state.abandoned {
+                state.successful_writes += 1;
+                if state.is_abandoned {
                     return;
                 }
-                state.writing -= count_lines(&piece[..n]);
+                state.records_in_write -= count_lines(&piece[..n]);
                 drop(state);
                 self.changed.notify_all();
             }
             let mut state = self.lock();
-            if !state.abandoned {
+            if !state.is_abandoned {
                 state.dropped += count_lines(rest);
-                state.writing = 0;
+                state.records_in_write = 0;
             }
             drop(state);
             self.changed.notify_all();
             // Before the next wait, which may take long.
             taken.clear();
-            taken.shrink_to(KEPT_CAPACITY);
+            taken.shrink_to(IDLE_CAPACITY);
         }
     }
 }

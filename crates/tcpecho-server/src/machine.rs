@@ -9,7 +9,7 @@
 //! that the socket did not accept in the send buffer. While the send buffer is
 //! not empty nothing is read: the peer's own window stops it, and at most one
 //! chunk is buffered. Only with an artificial delay are further chunks read
-//! while others are buffered, up to [`SEND_BUFFER_MAX`].
+//! while others are buffered, up to [`MAX_SEND_BUFFER`].
 //!
 //! The end of a connection: it is [`Phase::Open`] until the peer's end of file,
 //! a limit, or the end of the drain; then [`Phase::Finishing`] until the send
@@ -30,7 +30,7 @@ use crate::send_buffer::SendBuffer;
 
 /// The maximum number of bytes of one chunk, and of one connection's send
 /// buffer.
-pub(crate) const SEND_BUFFER_MAX: usize = 64 * 1024;
+pub(crate) const MAX_SEND_BUFFER: usize = 64 * 1024;
 
 /// The maximum number of delayed pieces of one connection; the bookkeeping of a
 /// piece can need more memory than its bytes.
@@ -40,10 +40,10 @@ const MAX_DELAYED_PIECES: usize = 1024;
 /// the server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
-    /// The bytes sent on connect, at most [`SEND_BUFFER_MAX`].
+    /// The bytes sent on connect, at most [`MAX_SEND_BUFFER`].
     pub(crate) greeting: Vec<u8>,
     /// The bytes sent for each chunk instead of the chunk, at most
-    /// [`SEND_BUFFER_MAX`].
+    /// [`MAX_SEND_BUFFER`].
     pub(crate) reply: Option<Vec<u8>>,
     /// The number of bytes after which a connection is ended.
     pub(crate) max_bytes: Option<u64>,
@@ -131,17 +131,17 @@ impl Machine {
     pub(crate) fn read_limit(&self, rules: &Rules, now: Duration) -> usize {
         match self.phase {
             Phase::Open => {}
-            Phase::Finishing { linger: true, .. } | Phase::Lingering(_) => return SEND_BUFFER_MAX,
+            Phase::Finishing { linger: true, .. } | Phase::Lingering(_) => return MAX_SEND_BUFFER,
             _ => return 0,
         }
         let room = if self.buffer.is_empty() {
-            SEND_BUFFER_MAX
+            MAX_SEND_BUFFER
         } else if delays(rules)
             && self.buffer.sendable().is_empty()
             && self.buffer.delayed_pieces() < MAX_DELAYED_PIECES
         {
             let reply_len = rules.reply.as_ref().map_or(1, Vec::len);
-            let room = SEND_BUFFER_MAX.saturating_sub(self.buffer.len());
+            let room = MAX_SEND_BUFFER.saturating_sub(self.buffer.len());
             if room < reply_len {
                 return 0;
             }
@@ -242,7 +242,7 @@ impl Machine {
 
     /// Returns the reason to report if the connection is closed now, at the end
     /// of the run.
-    pub(crate) fn reason_if_closed_now(&self) -> Reason {
+    pub(crate) fn current_close_reason(&self) -> Reason {
         match self.phase {
             Phase::Lingering(reason) | Phase::Closed(reason) => reason,
             Phase::Reset => Reason::Fault,
@@ -290,7 +290,7 @@ impl Machine {
             .shutdown_deadline
             .is_some_and(|deadline| deadline <= now)
         {
-            self.phase = Phase::Closed(self.reason_if_closed_now());
+            self.phase = Phase::Closed(self.current_close_reason());
         } else if self.idle_deadline(rules).is_some_and(|idle| idle <= now) {
             let reason = match self.phase {
                 Phase::Lingering(reason) => reason,

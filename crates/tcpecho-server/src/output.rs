@@ -52,7 +52,7 @@ pub(crate) fn summary(out: &mut impl Write, format: Format, summary: &Summary) -
             }
             write!(
                 out,
-                ", {} cut, {} dropped, {:.3} s",
+                ", {} cut off, {} dropped, {:.3} s",
                 s.cut,
                 counted(s.events_dropped, "event"),
                 s.duration.as_secs_f64()
@@ -300,14 +300,14 @@ mod tests {
         summary(&mut out, Format::Text, &s).unwrap();
         assert_eq!(
             out,
-            b"1 connection, 0 refused, 10 bytes in, 0 bytes out, 0 cut, 0 events dropped, 1.500 s"
+            b"1 connection, 0 refused, 10 bytes in, 0 bytes out, 0 cut off, 0 events dropped, 1.500 s"
         );
         (s.datagrams_received, s.datagrams_sent, s.bytes_sent) = (1, 0, 1);
         out.clear();
         summary(&mut out, Format::Text, &s).unwrap();
         assert_eq!(
             out,
-            b"1 connection, 0 refused, 10 bytes in, 1 byte out, 1 datagram in, 0 out, 0 cut, \
+            b"1 connection, 0 refused, 10 bytes in, 1 byte out, 1 datagram in, 0 out, 0 cut off, \
               0 events dropped, 1.500 s"
         );
         let mut out = Vec::new();

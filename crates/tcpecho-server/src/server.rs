@@ -159,7 +159,7 @@ impl Server {
             shared,
             clock,
             lifecycle: Lifecycle::Serving,
-            end_of_life: config.lifetime.map(|lifetime| now + lifetime),
+            end_of_life: config.run_time.map(|lifetime| now + lifetime),
             idle_exit: config.rules.idle_timeout.filter(|_| config.inetd),
             drain: config.drain,
             report,
@@ -367,7 +367,7 @@ impl Server {
     /// error.
     fn print_summary(&self) {
         let log = &self.shared.log;
-        if !log.is_on() {
+        if !log.is_enabled() {
             return;
         }
         let totals = self.shared.counters.totals();

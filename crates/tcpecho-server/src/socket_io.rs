@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, sockopt};
 
-/// The maximum amount of input discarded before a close: more than a socket
-/// holds.
+/// The maximum number of bytes of input discarded before a close. It exceeds the
+/// receive buffer of a socket.
 const MAX_DISCARDED: usize = 32 << 20;
 
 /// Receives from a socket, repeating interrupted calls. Returns 0 at end of file.

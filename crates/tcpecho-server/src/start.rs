@@ -59,10 +59,10 @@ pub(crate) fn run(
     };
     let report = Reporter::new("tcpecho-server", Box::new(stderr.clone()));
     if let Some(seed) = config.generated_seed
-        && log.is_on()
+        && log.is_enabled()
     {
         report.line(format_args!(
-            "faults use a random seed; repeat them with --seed {seed}"
+            "faults use a random seed; use --seed {seed} to reproduce them"
         ));
     }
     announce(&sockets, &log, port_file)?;

@@ -28,7 +28,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 /// bits `mode` from the moment it exists.
 pub(crate) fn bind(path: &Path, mode: Option<u32>) -> Result<(Socket, SocketFile)> {
     let fail = |e: io::Error| Error::local(&e);
-    let address = SockAddr::unix(path).map_err(fail)?;
+    let address = unix_address(path)?;
     let socket = stream().map_err(fail)?;
     match bind_with_mode(&socket, &address, mode) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
@@ -53,7 +53,7 @@ pub(crate) fn bind(path: &Path, mode: Option<u32>) -> Result<(Socket, SocketFile
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn bind_abstract(name: &str) -> Result<Socket> {
     let fail = |e: io::Error| Error::local(&e);
-    let address = SockAddr::unix(format!("\0{name}")).map_err(fail)?;
+    let address = unix_address(Path::new(&format!("\0{name}")))?;
     let socket = stream().map_err(fail)?;
     match socket.bind(&address) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
@@ -70,6 +70,14 @@ pub(crate) fn bind_abstract(_: &str) -> Result<Socket> {
         Kind::System,
         "abstract Unix sockets exist on Linux only; use unix:PATH",
     ))
+}
+
+/// Returns the address of a path. The only error is a path that is too long.
+fn unix_address(path: &Path) -> Result<SockAddr> {
+    SockAddr::unix(path).map_err(|_| {
+        let text = "the path is too long for a Unix socket; use a shorter one";
+        Error::new(Kind::System, text)
+    })
 }
 
 fn stream() -> io::Result<Socket> {

@@ -17,7 +17,7 @@ use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::conn::{Conn, Shutdown};
 use crate::event::Reason;
-use crate::machine::SEND_BUFFER_MAX;
+use crate::machine::MAX_SEND_BUFFER;
 use crate::poller::{Events, Interest, Poller, Registered};
 use crate::shared::Shared;
 use crate::sys;
@@ -65,7 +65,7 @@ impl Worker {
             timers: Timers::default(),
             expired: Vec::new(),
             trimmer: MemoryTrimmer::default(),
-            scratch: vec![0; SEND_BUFFER_MAX].into_boxed_slice(),
+            scratch: vec![0; MAX_SEND_BUFFER].into_boxed_slice(),
         }
     }
 
@@ -168,7 +168,7 @@ impl Worker {
     pub(crate) fn close_all(&mut self, now: Duration) {
         for token in 0..self.conns.len() {
             if let Some(conn) = &self.conns[token] {
-                let reason = conn.reason_if_closed_now();
+                let reason = conn.current_close_reason();
                 self.close(token, reason, now);
             }
         }

@@ -9,7 +9,7 @@
 //! [`reconnect`](super::reconnect). Without it, a slot stays closed after the end
 //! of its connection and no longer counts as `live`.
 //!
-//! At most [`CONNECTING_MAX`] connects are in progress at a time. More could
+//! At most [`MAX_CONNECTING`] connects are in progress at a time. More could
 //! overflow the backlog of the peer, and a dropped SYN is retransmitted only
 //! after a second.
 
@@ -32,7 +32,7 @@ use crate::dial::Dialer;
 use crate::pattern::Pattern;
 
 /// The number of connects in progress at the same time, before the run.
-const CONNECTING_MAX: usize = 100;
+const MAX_CONNECTING: usize = 100;
 
 /// The poller's key of the signals.
 const SIGNALS: usize = usize::MAX - 1;
@@ -140,9 +140,9 @@ impl<'a> Connections<'a> {
     }
 
     /// Starts to connect the slots that have no connection yet, as far as
-    /// [`CONNECTING_MAX`] allows. Returns whether connects are in progress.
+    /// [`MAX_CONNECTING`] allows. Returns whether connects are in progress.
     pub(super) fn start_connects(&mut self) -> Result<bool> {
-        while self.connecting < CONNECTING_MAX && self.next_slot < self.slots.len() {
+        while self.connecting < MAX_CONNECTING && self.next_slot < self.slots.len() {
             let index = self.next_slot;
             self.next_slot += 1;
             self.start_connect(index)?;

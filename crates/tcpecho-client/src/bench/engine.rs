@@ -17,7 +17,7 @@ use crate::sys;
 use crate::wait::ShutdownSignal;
 
 /// The number of due messages that are started before events are handled.
-const BATCH_MAX: usize = 64 * 1024;
+const MAX_BATCH: usize = 64 * 1024;
 
 /// The length of an interval of the report.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -157,7 +157,7 @@ impl<'a> Engine<'a> {
         self.connections.fill_pipelines()
     }
 
-    /// Starts the messages that are due by `now`, at most [`BATCH_MAX`] of them.
+    /// Starts the messages that are due by `now`, at most [`MAX_BATCH`] of them.
     /// Returns `false` if there are more.
     fn send_due(&mut self, schedule: Schedule, now: u64) -> Result<bool> {
         if self.options.reconnect {
@@ -171,7 +171,7 @@ impl<'a> Engine<'a> {
             }
             return Ok(true);
         }
-        let last = self.messages_started + BATCH_MAX as u64;
+        let last = self.messages_started + MAX_BATCH as u64;
         while self.messages_started < last && schedule.due(self.messages_started) <= now {
             let index = schedule.connection(self.messages_started);
             self.messages_started += 1;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::stats::Latencies;
 
 /// The number of different errors that are counted separately.
-const REASONS_MAX: usize = 50;
+const MAX_REASONS: usize = 50;
 
 /// The reason under which all further errors are counted.
 const OTHER_REASON: &str = "another reason";
@@ -154,7 +154,7 @@ impl LoadStats {
     pub(crate) fn record_error(&mut self, reason: impl Into<String>) {
         let mut reason = reason.into();
         // The peer can make up names in errors about its certificate.
-        if self.errors.len() >= REASONS_MAX && !self.errors.contains_key(&reason) {
+        if self.errors.len() >= MAX_REASONS && !self.errors.contains_key(&reason) {
             OTHER_REASON.clone_into(&mut reason);
         }
         *self.errors.entry(reason).or_default() += 1;
@@ -232,7 +232,7 @@ mod tests {
             stats.record_error(format!("name {n}"));
         }
         stats.record_error("name 1");
-        assert_eq!(stats.errors.len(), REASONS_MAX + 1);
+        assert_eq!(stats.errors.len(), MAX_REASONS + 1);
         assert_eq!(
             (stats.errors["name 1"], stats.errors[OTHER_REASON]),
             (2, 9950)

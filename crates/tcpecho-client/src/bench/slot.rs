@@ -23,7 +23,7 @@ const BUFFER_SIZE: usize = 256 * 1024;
 
 /// The number of writes to one connection after which the other connections
 /// and the signals are checked.
-const WRITES_MAX: usize = 16;
+const MAX_WRITES: usize = 16;
 
 /// The state of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ impl Slot {
             return Ok(());
         };
         connection.flush()?;
-        for _ in 0..WRITES_MAX {
+        for _ in 0..MAX_WRITES {
             if !self.stream.has_unsent() {
                 break;
             }
@@ -274,7 +274,7 @@ impl Slot {
             };
             sequence += 1;
             echoes += 1;
-            if echo.is_right {
+            if echo.is_correct {
                 stats.record_echo(echo.size, now.saturating_sub(from));
             } else {
                 stats.corrupt += 1;

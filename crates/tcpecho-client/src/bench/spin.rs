@@ -22,10 +22,10 @@ const SPIN_TIME: Duration = Duration::from_micros(150);
 
 /// The upper bound of a recorded wait, so that a single stall does not affect
 /// the average for long.
-const WAIT_MAX: Duration = Duration::from_micros(600);
+const MAX_WAIT: Duration = Duration::from_micros(600);
 
 /// The number of messages in flight from which on a closed loop does not spin.
-const IN_FLIGHT_MAX: u64 = 4;
+const MAX_IN_FLIGHT: u64 = 4;
 
 /// The precision of a timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl SpinPolicy {
     /// `None` if it depends on the rate.
     pub(super) fn new(in_flight: Option<u64>) -> Self {
         Self {
-            is_enabled: in_flight.is_none_or(|count| count < IN_FLIGHT_MAX),
+            is_enabled: in_flight.is_none_or(|count| count < MAX_IN_FLIGHT),
             average: 0,
         }
     }
@@ -99,7 +99,7 @@ impl SpinPolicy {
 
     /// Records the duration of a wait that ended with an event.
     fn record(&mut self, duration: Duration) {
-        let nanos = duration.min(WAIT_MAX).as_nanos() as u64;
+        let nanos = duration.min(MAX_WAIT).as_nanos() as u64;
         self.average = (7 * self.average + nanos) / 8;
     }
 

@@ -41,7 +41,7 @@ pub(crate) struct Echo {
     /// The size of the message, in bytes.
     pub(crate) size: usize,
     /// Whether every byte is correct.
-    pub(crate) is_right: bool,
+    pub(crate) is_correct: bool,
 }
 
 /// The result of filling a buffer with bytes to send.
@@ -67,7 +67,7 @@ pub(crate) struct MessageStream {
     /// Whether to record send times; with a schedule they are not needed.
     is_timed: bool,
     /// Whether the message that is being received differs.
-    is_wrong: bool,
+    is_corrupt: bool,
 }
 
 impl MessageStream {
@@ -82,7 +82,7 @@ impl MessageStream {
             limit: sequence,
             times: VecDeque::new(),
             is_timed,
-            is_wrong: false,
+            is_corrupt: false,
         }
     }
 
@@ -95,7 +95,7 @@ impl MessageStream {
 
     /// Returns whether the echo that is being received is corrupt so far.
     pub(crate) fn is_corrupt(&self) -> bool {
-        self.is_wrong
+        self.is_corrupt
     }
 
     /// Allows `n` more messages to be sent.
@@ -210,7 +210,7 @@ impl MessageStream {
                 return false;
             }
             let id = self.id(self.receive.sequence);
-            self.is_wrong |= !pattern.matches(id, self.receive.offset, &bytes[..n]);
+            self.is_corrupt |= !pattern.matches(id, self.receive.offset, &bytes[..n]);
             bytes = &bytes[n..];
             let Cursor { size, sequence, .. } = self.receive;
             self.receive = self.advanced(pattern, self.receive, n);
@@ -218,9 +218,9 @@ impl MessageStream {
                 on_echo(Echo {
                     sent_at: self.take_time(sequence),
                     size,
-                    is_right: !self.is_wrong,
+                    is_correct: !self.is_corrupt,
                 });
-                self.is_wrong = false;
+                self.is_corrupt = false;
             }
         }
         true
@@ -268,8 +268,8 @@ mod tests {
                 break;
             }
             is_valid &= stream.receive(&pattern, &rest[..n], |echo| {
-                right += u64::from(echo.is_right);
-                wrong += u64::from(!echo.is_right);
+                right += u64::from(echo.is_correct);
+                wrong += u64::from(!echo.is_correct);
             });
             rest = &rest[n..];
         }

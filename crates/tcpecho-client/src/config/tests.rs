@@ -62,8 +62,8 @@ fn a_file_that_does_not_fit_into_a_datagram_is_refused() {
         std::fs::write(&file, vec![7; size]).unwrap();
         config(&["-u", "127.0.0.1:1", "--file", &file.display().to_string()])
     };
-    assert!(config_of(DATAGRAM_MAX).is_ok());
-    let error = config_of(DATAGRAM_MAX + 1).unwrap_err().to_string();
+    assert!(config_of(MAX_DATAGRAM).is_ok());
+    let error = config_of(MAX_DATAGRAM + 1).unwrap_err().to_string();
     assert_eq!(
         error,
         "the message is too long for a datagram: at most 65507 bytes fit"

@@ -14,9 +14,9 @@ use crate::dial::Dialed;
 use crate::exchange::{Exchange, Verdict};
 
 /// The number of bytes of a reply that its record contains at most.
-const REPLY_MAX: usize = 16 << 20;
+const MAX_REPLY: usize = 16 << 20;
 
-/// The first [`REPLY_MAX`] bytes of a reply, for its record.
+/// The first [`MAX_REPLY`] bytes of a reply, for its record.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyCapture {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ pub(crate) struct ReplyCapture {
 impl ReplyCapture {
     /// Appends bytes of the reply, as far as the limit allows.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        let captured = bytes.len().min(REPLY_MAX - self.bytes.len());
+        let captured = bytes.len().min(MAX_REPLY - self.bytes.len());
         self.bytes.extend_from_slice(&bytes[..captured]);
         self.is_truncated |= captured < bytes.len();
     }
@@ -188,12 +188,12 @@ mod tests {
 
     #[test]
     fn a_reply_within_the_limit_is_not_truncated() {
-        let capture = captured(&[b"a", &vec![b'x'; REPLY_MAX - 1]]);
+        let capture = captured(&[b"a", &vec![b'x'; MAX_REPLY - 1]]);
         assert!(!capture.is_truncated);
-        assert_eq!(capture.bytes().len(), REPLY_MAX);
-        let capture = captured(&[&vec![b'x'; REPLY_MAX], b"a"]);
+        assert_eq!(capture.bytes().len(), MAX_REPLY);
+        let capture = captured(&[&vec![b'x'; MAX_REPLY], b"a"]);
         assert!(capture.is_truncated);
-        assert_eq!(capture.bytes().len(), REPLY_MAX);
+        assert_eq!(capture.bytes().len(), MAX_REPLY);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::sys;
 
 /// The number of datagrams, or of errors, after which the caller checks its
 /// deadlines and the signals.
-const BATCH_MAX: usize = 64;
+const MAX_BATCH: usize = 64;
 
 /// Makes the kernel return the datagram that caused an ICMP error. Without
 /// this, the errors are still reported, and their messages time out.
@@ -32,7 +32,7 @@ impl ProbeRun<'_> {
         self.drain_error_queue(chunk, io)?;
         self.send_datagram(chunk, io)?;
         let mut events = Vec::new();
-        for _ in 0..BATCH_MAX {
+        for _ in 0..MAX_BATCH {
             let Some(connection) = &mut self.connection else {
                 break;
             };
@@ -69,7 +69,7 @@ impl ProbeRun<'_> {
                         continue;
                     }
                     self.pending = PendingSend::default();
-                    if let Some(seq) = self.tracker.unsend_last() {
+                    if let Some(seq) = self.tracker.record_last_send_failure() {
                         self.report_failure(io, seq, &connection::explain(&e))?;
                     }
                 }
@@ -78,16 +78,16 @@ impl ProbeRun<'_> {
         Ok(())
     }
 
-    /// Reads up to [`BATCH_MAX`] errors from the error queue and counts their
+    /// Reads up to [`MAX_BATCH`] errors from the error queue and counts their
     /// messages as lost. Returns the number of errors.
     fn drain_error_queue(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<usize> {
         let mut drained = 0;
-        while drained < BATCH_MAX
+        while drained < MAX_BATCH
             && let Some(connection) = &self.connection
             && let Some((n, error)) = sys::read_error_queue(connection, chunk)
         {
             drained += 1;
-            if let Some(seq) = self.tracker.icmp_error(&chunk[..n]) {
+            if let Some(seq) = self.tracker.record_icmp_error(&chunk[..n]) {
                 self.report_failure(io, seq, &Error::network(&error))?;
             }
         }

@@ -10,7 +10,7 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 fn tracker_of(matching: Matching, payloads: &[&[u8]]) -> EchoTracker {
     let mut tracker = EchoTracker::new(matching);
     for (seq, payload) in payloads.iter().enumerate() {
-        tracker.sent(seq as u64 + 1, (*payload).into(), MS(0), MS(100));
+        tracker.record_sent(seq as u64 + 1, (*payload).into(), MS(0), MS(100));
     }
     tracker
 }
@@ -70,7 +70,7 @@ fn a_late_echo_on_a_stream_is_lost_and_not_mistaken_for_the_next() {
     );
     assert!(tracker.is_idle());
     events.clear();
-    tracker.sent(3, b"three"[..].into(), MS(150), MS(250));
+    tracker.record_sent(3, b"three"[..].into(), MS(150), MS(250));
     tracker.receive_bytes(b"onetwothree", MS(200), &mut events);
     let late = |seq| Event::Late {
         seq,
@@ -165,16 +165,19 @@ fn a_stray_does_not_shift_the_echoes_after_it() {
 #[test]
 fn an_icmp_error_loses_a_single_message() {
     let mut tracker = probes(5);
-    assert_eq!(tracker.icmp_error(&tagged(3)[..16]), Some(3));
-    assert_eq!(tracker.icmp_error(&tagged(3)), None);
-    assert_eq!(tracker.icmp_error(b"something else"), None);
+    assert_eq!(tracker.record_icmp_error(&tagged(3)[..16]), Some(3));
+    assert_eq!(tracker.record_icmp_error(&tagged(3)), None);
+    assert_eq!(tracker.record_icmp_error(b"something else"), None);
     for seq in [1, 2, 4, 5] {
         assert_eq!(receive(&mut tracker, &tagged(seq), 5), reply(seq, 20, 5));
     }
     assert_eq!((tracker.received, tracker.lost), (4, 1));
     let mut tracker = tracker_of(Matching::Untagged, &[b"ping", b"ping"]);
     assert_eq!(
-        (tracker.icmp_error(b""), tracker.unsend_last()),
+        (
+            tracker.record_icmp_error(b""),
+            tracker.record_last_send_failure()
+        ),
         (Some(1), Some(2))
     );
     assert_eq!((tracker.lost, tracker.is_idle()), (2, true));
@@ -185,7 +188,7 @@ fn many_late_datagrams_are_all_counted_as_late() {
     let mut tracker = EchoTracker::new(Matching::Tagged(TAGS()));
     let (mut events, count) = (Vec::new(), 10_000);
     for seq in 1..=count {
-        tracker.sent(seq, tagged(seq).into(), MS(seq), MS(seq + 10));
+        tracker.record_sent(seq, tagged(seq).into(), MS(seq), MS(seq + 10));
         tracker.expire(MS(seq), &mut events);
     }
     events.clear();
@@ -204,9 +207,9 @@ fn many_late_datagrams_are_all_counted_as_late() {
 #[test]
 fn a_lost_datagram_does_not_take_the_echo_of_the_next() {
     let mut tracker = tracker_of(Matching::Untagged, &[b"ping"]);
-    tracker.sent(2, b"ping"[..].into(), MS(50), MS(150));
+    tracker.record_sent(2, b"ping"[..].into(), MS(50), MS(150));
     assert_eq!(receive(&mut tracker, b"ping", 51), reply(2, 4, 1));
-    tracker.sent(3, b"ping"[..].into(), MS(90), MS(190));
+    tracker.record_sent(3, b"ping"[..].into(), MS(90), MS(190));
     assert_eq!(receive(&mut tracker, b"ping", 92), reply(3, 4, 2));
     tracker.expire(MS(100), &mut Vec::new());
     assert_eq!((tracker.received, tracker.lost), (2, 1));
@@ -231,7 +234,7 @@ fn young_messages_are_in_flight_at_the_end() {
     let at_end = |received, now, timeout| {
         let mut tracker = EchoTracker::new(Matching::Tagged(TAGS()));
         for seq in 1..=4 {
-            tracker.sent(seq, tagged(seq).into(), MS(seq * 100), MS(10_000));
+            tracker.record_sent(seq, tagged(seq).into(), MS(seq * 100), MS(10_000));
         }
         for seq in 1..=received {
             receive(&mut tracker, &tagged(seq), seq * 100 + 60);
@@ -259,10 +262,10 @@ fn young_messages_are_in_flight_at_the_end() {
 fn the_interval_is_the_mean_time_between_sends() {
     let mut tracker = EchoTracker::default();
     assert_eq!(tracker.interval(), None);
-    tracker.sent(1, b"x"[..].into(), MS(50), MS(99));
+    tracker.record_sent(1, b"x"[..].into(), MS(50), MS(99));
     assert_eq!(tracker.interval(), None);
-    tracker.send_failed(2, MS(70));
-    tracker.sent(3, b"x"[..].into(), MS(250), MS(300));
+    tracker.record_send_failure(2, MS(70));
+    tracker.record_sent(3, b"x"[..].into(), MS(250), MS(300));
     assert_eq!(tracker.interval(), Some(MS(100)));
     assert_eq!((tracker.sent, tracker.lost), (3, 1));
 }
@@ -271,13 +274,13 @@ fn the_interval_is_the_mean_time_between_sends() {
 fn a_peer_that_never_replies_takes_bounded_memory() {
     let mut tracker = EchoTracker::default();
     let mut events = Vec::new();
-    let last = 3 * HISTORY_MAX as u64;
+    let last = 3 * MAX_HISTORY as u64;
     for n in 0..last {
-        tracker.sent(n, n.to_be_bytes().to_vec().into(), MS(n), MS(n + 10));
+        tracker.record_sent(n, n.to_be_bytes().to_vec().into(), MS(n), MS(n + 10));
         tracker.expire(MS(n), &mut events);
     }
     assert!(
-        tracker.timed_out.messages.len() <= HISTORY_MAX && tracker.waiting.messages.len() <= 11
+        tracker.timed_out.messages.len() <= MAX_HISTORY && tracker.waiting.messages.len() <= 11
     );
     assert_eq!(tracker.lost + 10, tracker.sent);
     // Echoes that arrive at last are matched as far as messages are kept.
@@ -287,16 +290,16 @@ fn a_peer_that_never_replies_takes_bounded_memory() {
         tracker.receive_bytes(piece, MS(last), &mut events);
     }
     let late = |event: &&Event| matches!(event, Event::Late { .. });
-    assert_eq!(events.iter().filter(late).count(), HISTORY_MAX);
+    assert_eq!(events.iter().filter(late).count(), MAX_HISTORY);
     assert_eq!((tracker.received, tracker.corrupt), (10, 0));
 }
 
 #[test]
 fn the_window_limits_the_number_of_messages_in_flight() {
     let mut tracker = EchoTracker::default();
-    for seq in 0..WINDOW_MESSAGES as u64 {
+    for seq in 0..MAX_IN_FLIGHT as u64 {
         assert!(!tracker.is_full());
-        tracker.sent(seq, b"x"[..].into(), MS(0), MS(10));
+        tracker.record_sent(seq, b"x"[..].into(), MS(0), MS(10));
     }
     assert!(tracker.is_full());
 }
@@ -305,10 +308,10 @@ fn the_window_limits_the_number_of_messages_in_flight() {
 fn the_limits_of_bytes_bound_large_messages() {
     let mut tracker = EchoTracker::default();
     let mut events = Vec::new();
-    let large: Rc<[u8]> = vec![7; WINDOW_BYTES / 4].into();
+    let large: Rc<[u8]> = vec![7; MAX_IN_FLIGHT_BYTES / 4].into();
     for n in 0..4 {
         assert!(!tracker.is_full());
-        tracker.sent(n, Rc::clone(&large), MS(0), MS(10));
+        tracker.record_sent(n, Rc::clone(&large), MS(0), MS(10));
     }
     assert!(tracker.is_full());
     tracker.expire(MS(10), &mut events);
@@ -329,11 +332,11 @@ fn the_limits_of_bytes_bound_large_messages() {
 
 #[test]
 fn the_rest_of_a_message_that_is_no_longer_kept_is_skipped() {
-    let large: Rc<[u8]> = vec![7; HISTORY_BYTES_MAX + 1].into();
+    let large: Rc<[u8]> = vec![7; MAX_HISTORY_BYTES + 1].into();
     let mut tracker = EchoTracker::default();
     let mut events = Vec::new();
-    tracker.sent(1, Rc::clone(&large), MS(0), MS(10));
-    tracker.sent(2, Rc::clone(&large), MS(0), MS(10));
+    tracker.record_sent(1, Rc::clone(&large), MS(0), MS(10));
+    tracker.record_sent(2, Rc::clone(&large), MS(0), MS(10));
     tracker.receive_bytes(&large[..10], MS(5), &mut events);
     tracker.expire(MS(10), &mut events);
     events.clear();
@@ -354,7 +357,7 @@ fn messages_in_flight_are_lost_with_the_connection() {
     let mut tracker = tracker_of(Matching::Stream, &[b"one", b"two"]);
     let mut events = Vec::new();
     tracker.receive_bytes(b"onet", MS(1), &mut events);
-    assert_eq!(tracker.lose_connection(), [2]);
+    assert_eq!(tracker.record_connection_failure(), [2]);
     assert_eq!((tracker.received, tracker.lost), (1, 1));
     assert!(tracker.is_idle());
 }
@@ -398,7 +401,7 @@ proptest! {
             tracker.receive_bytes(&rest[..n], MS(1), &mut events);
             rest = &rest[n..];
         }
-        tracker.lose_connection();
+        tracker.record_connection_failure();
         prop_assert_eq!(tracker.corrupt, 0);
         prop_assert_eq!(tracker.received + tracker.lost, tracker.sent);
         prop_assert_eq!(events.len() as u64, tracker.received);

@@ -71,7 +71,7 @@ fn records_are_written_in_order() {
 #[test]
 fn a_stuck_stream_costs_only_events() {
     let (log, _tokens, _) = gated_log(Duration::from_millis(50));
-    let count = 2 * (QUEUE_MAX / "listening\tunix:#1000000\n".len()) as u64;
+    let count = 2 * (MAX_QUEUE / "listening\tunix:#1000000\n".len()) as u64;
     for n in 0..count {
         log_event(&log, 1_000_000 + n);
     }
@@ -79,7 +79,7 @@ fn a_stuck_stream_costs_only_events() {
     log.flush();
     // Nothing was written, so all records are lost.
     assert_eq!(log.dropped(), count);
-    // The log was given up, so this record does not even wait in the queue.
+    // The stream was abandoned, so this record does not even wait in the queue.
     log_event(&log, 1);
     assert_eq!(log.dropped(), count + 1);
 }
@@ -95,7 +95,7 @@ fn written_records_are_not_counted_as_dropped() {
     }
     tokens.send(Ok("listening\tunix:#1\n".len())).unwrap();
     log.wake_writer();
-    while log.queue.as_ref().unwrap().lock().writes == 0 {
+    while log.queue.as_ref().unwrap().lock().successful_writes == 0 {
         thread::yield_now();
     }
     log.flush();
@@ -110,20 +110,20 @@ fn a_full_queue_drops_records() {
     log_event(&log, 1);
     let queue = log.queue.as_ref().unwrap();
     let mut state = queue.lock();
-    while state.writing == 0 {
+    while state.records_in_write == 0 {
         drop(state);
         thread::yield_now();
         state = queue.lock();
     }
     drop(state);
-    let record = vec![b'x'; QUEUE_MAX / 2 - 1];
+    let record = vec![b'x'; MAX_QUEUE / 2 - 1];
     for _ in 0..3 {
         log.event(&Event::Received {
             peer: &Address::Unnamed(1),
             protocol: Protocol::Unix,
             data: &record,
         });
-        assert!(queue.lock().waiting.len() <= QUEUE_MAX);
+        assert!(queue.lock().buffer.len() <= MAX_QUEUE);
     }
     assert_eq!(log.dropped(), 2);
 }
@@ -152,7 +152,7 @@ fn every_write_restarts_the_flush_timeout() {
     log_event(&log, 1);
     log.flush();
     // 20 bytes, at most 8 per write.
-    assert_eq!(log.queue.as_ref().unwrap().lock().writes, 3);
+    assert_eq!(log.queue.as_ref().unwrap().lock().successful_writes, 3);
 }
 
 /// A pipe is writable if it has room for 4096 bytes; a longer write could block

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Machine, Rules, SEND_BUFFER_MAX, Step};
+use super::{MAX_SEND_BUFFER, Machine, Rules, Step};
 use crate::poller::Interest;
 
 /// The bytes that wait to be read. Reads do not move the rest, which would be
@@ -145,7 +145,7 @@ impl Harness {
         loop {
             self.last_step = self.machine.next_step(&self.rules, self.now);
             let buffered = self.machine.buffer.len();
-            assert!(buffered <= SEND_BUFFER_MAX, "{buffered} bytes are buffered");
+            assert!(buffered <= MAX_SEND_BUFFER, "{buffered} bytes are buffered");
             match self.last_step {
                 Step::ShutdownWrite => self.socket.shut_down = true,
                 Step::Wait(Interest::ErrorsOnly) => {
@@ -186,7 +186,7 @@ impl Harness {
                 return;
             }
             self.socket.room = usize::MAX / 2;
-            self.on_ready(SEND_BUFFER_MAX);
+            self.on_ready(MAX_SEND_BUFFER);
             if let Step::Wait(Interest::ErrorsOnly) = self.last_step {
                 let due = self.machine.deadline(&self.rules, self.now);
                 let due = due.unwrap_or(self.now);

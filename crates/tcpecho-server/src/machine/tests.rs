@@ -19,7 +19,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(byte, n)| Op::Send((0..n).map(|i| byte.wrapping_add(i as u8)).collect())),
         prop::collection::vec(any::<u8>(), 1..4).prop_map(Op::Send),
         (0..90_000_usize).prop_map(Op::Room),
-        (1..=SEND_BUFFER_MAX).prop_map(Op::Ready),
+        (1..=MAX_SEND_BUFFER).prop_map(Op::Ready),
         (0..50_u64).prop_map(Op::Advance),
     ]
 }
@@ -167,7 +167,7 @@ fn a_limit_is_reached_while_a_chunk_is_delayed() {
         faults: Some(delay_only(8, 1)),
         ..Rules::default()
     };
-    let ops = || vec![Op::Send(b"ab".to_vec()), Op::Ready(SEND_BUFFER_MAX)];
+    let ops = || vec![Op::Send(b"ab".to_vec()), Op::Ready(MAX_SEND_BUFFER)];
     check_echo(rules(), ops()).unwrap();
     for peer_reads in [false, true] {
         check_shutdown(rules(), ops(), peer_reads).unwrap();
@@ -238,11 +238,11 @@ fn sending_alone_postpones_the_idle_timeout() {
         ..Rules::default()
     });
     harness.socket.input.extend(vec![7; 10]);
-    harness.on_ready(SEND_BUFFER_MAX);
+    harness.on_ready(MAX_SEND_BUFFER);
     for _ in 0..5 {
         harness.advance(Duration::from_secs(9));
         harness.socket.room = 1;
-        harness.on_ready(SEND_BUFFER_MAX);
+        harness.on_ready(MAX_SEND_BUFFER);
     }
     assert!(!harness.is_finished());
     harness.advance(Duration::from_secs(10));
@@ -252,13 +252,13 @@ fn sending_alone_postpones_the_idle_timeout() {
 #[test]
 fn nothing_is_read_from_a_peer_that_does_not_read() {
     let mut harness = Harness::new(Rules::default());
-    harness.socket.input.extend(vec![7; 3 * SEND_BUFFER_MAX]);
+    harness.socket.input.extend(vec![7; 3 * MAX_SEND_BUFFER]);
     harness.socket.room = 10;
     for _ in 0..10 {
-        harness.on_ready(SEND_BUFFER_MAX);
+        harness.on_ready(MAX_SEND_BUFFER);
     }
     assert_eq!(harness.last_step, Step::Wait(Interest::Write));
-    assert_eq!(harness.machine.bytes(), (SEND_BUFFER_MAX as u64, 10));
+    assert_eq!(harness.machine.bytes(), (MAX_SEND_BUFFER as u64, 10));
 }
 
 /// The replies of such a peer do not fit into the socket, and it does not read
@@ -270,15 +270,15 @@ fn a_peer_that_writes_everything_before_it_reads_gets_its_bytes() {
         idle_timeout: Some(Duration::from_secs(10)),
         ..Rules::default()
     });
-    harness.socket.input.extend(vec![7; 3 * SEND_BUFFER_MAX]);
+    harness.socket.input.extend(vec![7; 3 * MAX_SEND_BUFFER]);
     harness.socket.room = 10;
     for _ in 0..10 {
-        harness.on_ready(SEND_BUFFER_MAX);
+        harness.on_ready(MAX_SEND_BUFFER);
     }
     assert!(harness.socket.input.is_empty(), "input was not discarded");
     assert_eq!(harness.last_step, Step::Wait(Interest::ReadWrite));
     harness.socket.room = 100;
-    harness.on_ready(SEND_BUFFER_MAX);
+    harness.on_ready(MAX_SEND_BUFFER);
     assert_eq!(
         (harness.socket.output.len(), harness.socket.shut_down),
         (20, true)
@@ -294,11 +294,11 @@ fn discarded_input_does_not_postpone_the_idle_timeout() {
         ..Rules::default()
     });
     harness.socket.input.extend(vec![7; 100]);
-    harness.on_ready(SEND_BUFFER_MAX);
+    harness.on_ready(MAX_SEND_BUFFER);
     for _ in 0..4 {
         harness.advance(Duration::from_secs(3));
         harness.socket.input.extend(vec![7; 100]);
-        harness.on_ready(SEND_BUFFER_MAX);
+        harness.on_ready(MAX_SEND_BUFFER);
     }
     assert_eq!(harness.last_step, Step::Close(Reason::Idle));
 }
@@ -313,7 +313,7 @@ fn lingering() -> Harness {
     });
     harness.socket.input.extend(vec![7; 100]);
     harness.socket.room = 100;
-    harness.on_ready(SEND_BUFFER_MAX);
+    harness.on_ready(MAX_SEND_BUFFER);
     assert_eq!(
         (harness.last_step, harness.socket.shut_down),
         (Step::Wait(Interest::Read), true)
@@ -337,7 +337,7 @@ fn a_later_shutdown_moves_the_deadline() {
     let mut harness = Harness::new(Rules::default());
     let ms = Duration::from_millis;
     harness.socket.input.extend(b"x");
-    harness.on_ready(SEND_BUFFER_MAX);
+    harness.on_ready(MAX_SEND_BUFFER);
     harness.machine.shut_down(ms(1000));
     harness.machine.shut_down(ms(20));
     harness.apply_steps();
@@ -358,8 +358,8 @@ fn a_lingering_connection_keeps_its_reason() {
     let mut after_eof = lingering();
     after_eof.socket.fin = true;
     // Discards the rest of the input, then reads the end of file.
-    after_eof.on_ready(SEND_BUFFER_MAX);
-    after_eof.on_ready(SEND_BUFFER_MAX);
+    after_eof.on_ready(MAX_SEND_BUFFER);
+    after_eof.on_ready(MAX_SEND_BUFFER);
     for harness in [after_error, after_silence, after_eof] {
         assert_eq!(harness.last_step, Step::Close(Reason::MaxBytes));
     }
@@ -388,7 +388,7 @@ fn each_chunk_has_its_own_delay() {
     let ms = Duration::from_millis;
     for byte in 0..5 {
         harness.socket.input.extend([byte]);
-        harness.on_ready(SEND_BUFFER_MAX);
+        harness.on_ready(MAX_SEND_BUFFER);
         harness.advance(ms(10));
     }
     // The first is sent after 50 ms, then one every 10 ms.
@@ -404,11 +404,11 @@ fn each_chunk_has_its_own_delay() {
 #[test]
 fn delayed_chunks_are_bounded_in_bytes_and_number() {
     let mut harness = delayed(1000);
-    harness.socket.input.extend(vec![7; 3 * SEND_BUFFER_MAX]);
+    harness.socket.input.extend(vec![7; 3 * MAX_SEND_BUFFER]);
     for _ in 0..10 {
-        harness.on_ready(SEND_BUFFER_MAX);
+        harness.on_ready(MAX_SEND_BUFFER);
     }
-    assert_eq!(harness.machine.bytes(), (SEND_BUFFER_MAX as u64, 0));
+    assert_eq!(harness.machine.bytes(), (MAX_SEND_BUFFER as u64, 0));
     let mut harness = delayed(1000);
     for _ in 0..2 * MAX_DELAYED_PIECES {
         harness.socket.input.extend([7]);
@@ -417,6 +417,6 @@ fn delayed_chunks_are_bounded_in_bytes_and_number() {
     assert_eq!(harness.machine.bytes(), (MAX_DELAYED_PIECES as u64, 0));
     harness.advance(Duration::from_secs(1));
     assert_eq!(harness.socket.output.len(), MAX_DELAYED_PIECES);
-    harness.on_ready(SEND_BUFFER_MAX);
+    harness.on_ready(MAX_SEND_BUFFER);
     assert_eq!(harness.machine.bytes().0, 2 * MAX_DELAYED_PIECES as u64);
 }

@@ -111,7 +111,7 @@ fn summary(subject: Subject, check: impl FnOnce(&Summary<'_>)) {
     let mut jitter = Jitter::default();
     let mut events = Vec::new();
     for seq in 1..=9 {
-        tracker.sent(seq, datagram(seq).into(), MS(seq * 10), MS(1000));
+        tracker.record_sent(seq, datagram(seq).into(), MS(seq * 10), MS(1000));
     }
     for seq in [2, 1, 1, 3, 0, 0] {
         tracker.receive_datagram(&datagram(seq), MS(90 + seq), &mut events);
