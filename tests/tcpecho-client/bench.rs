@@ -150,7 +150,7 @@ fn the_summary_has_all_figures() {
     let out = client_to(&peer)
         .args(["--bench", "--rate", "100", "--duration", "200ms"])
         .run();
-    out.code(0).stdout_contains("\nsent late p99/max = ");
+    out.code(0).stdout_contains("\nsend lateness p99/max = ");
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn options_that_cannot_be_combined_are_refused() {
         (
             &["--bench", "--udp"],
             "--udp cannot be used with --bench: a lost datagram would stall its connection; \
-             -c and -i count losses",
+             use -c to count losses",
         ),
         (
             &["--bench", "--rate", "5", "--pipeline", "2"],
@@ -340,9 +340,9 @@ fn options_that_cannot_be_combined_are_refused() {
         ),
         (
             &["--bench", "--rate", "0"],
-            "not a rate; use messages per second, from 0.001 to 100000000",
+            "must be from 0.001 to 100000000 messages per second",
         ),
-        (&["--bench", "--rate", "nan"], "not a rate"),
+        (&["--bench", "--rate", "nan"], "must be from 0.001"),
         (&["--connections", "3"], "--connections requires --bench"),
         (&["--rate", "3"], "--rate requires --bench"),
     ] {

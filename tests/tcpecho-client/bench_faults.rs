@@ -28,7 +28,7 @@ fn a_message_that_was_due_and_not_sent_is_an_error() {
         .args(args)
         .run();
     let out = out.code(1);
-    out.stderr_contains(" were due but still unsent when the run ended\n");
+    out.stderr_contains(" were due but not sent at the end of the run\n");
     let records = out.json();
     // Either the echo is missing or the message is unsent.
     assert_eq!(number(summary(&records), "errors"), 100);
@@ -107,7 +107,10 @@ fn bad_peers_are_reported() {
     let peer = TcpPeer::silent();
     lasting(&peer, "100ms")
         .code(1)
-        .stderr(&line(&peer, "1 echo had not arrived when the run ended"))
+        .stderr(&line(
+            &peer,
+            "1 echo did not arrive before the end of the run",
+        ))
         .stdout_contains("0 messages/s");
 }
 

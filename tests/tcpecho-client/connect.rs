@@ -178,16 +178,22 @@ fn a_source_address_and_an_interface_are_used() {
     run(&["x", "--source", "192.0.2.1"])
         .code(2)
         .stdout("")
-        .stderr("tcpecho-client: 192.0.2.1: cannot assign requested address\n");
+        .stderr(
+            "tcpecho-client: 192.0.2.1: cannot assign requested address; \
+             no network interface of this host has this address\n",
+        );
     run(&["x", "-6", "--source", "127.0.0.1"])
         .code(2)
         .stderr_contains("--source 127.0.0.1 is not an IPv6 address");
     run(&["--no-verify", "", "--interface", "lo"])
         .code(0)
         .stdout("127.0.0.1\n");
+    run(&["x", "--source", "fe80::1"])
+        .code(2)
+        .stderr_contains("a link-local address requires an interface, as in fe80::1%IFACE");
     run(&["x", "--interface", "no-such-if"])
         .code(2)
-        .stderr("tcpecho-client: no-such-if: no such device\n");
+        .stderr("tcpecho-client: --interface: no network interface named no-such-if\n");
 }
 
 #[test]
@@ -198,9 +204,9 @@ fn unix_sockets_work_in_every_mode() {
     // A missing file is a local fault; a socket without a listener is a refusal.
     for more in [&["x"][..], &[], &["-c", "1"], &["--bench"]] {
         let out = client().arg(&target).args(more).run();
-        out.code(2)
-            .stdout("")
-            .stderr(&format!("tcpecho-client: {target}: no such socket\n"));
+        out.code(2).stdout("").stderr(&format!(
+            "tcpecho-client: {target}: the socket does not exist\n"
+        ));
     }
     client().args(["--connect-only", &target]).run().code(1);
     drop(UnixListener::bind(&path).unwrap());
@@ -349,7 +355,10 @@ fn invalid_operands_and_options_are_refused() {
             &["localhost"],
             "localhost: missing port; use HOST:PORT or HOST PORT",
         ),
-        (&["localhost:0"], "localhost:0: cannot connect to port 0"),
+        (
+            &["localhost:0"],
+            "localhost:0: the port must be from 1 to 65535",
+        ),
         (
             &["localhost:99999"],
             "localhost:99999: the port is out of range; use 1 to 65535",
@@ -360,7 +369,7 @@ fn invalid_operands_and_options_are_refused() {
         ),
         (
             &["a:1", "b", "c"],
-            "c: unexpected word after the message; quote a message with spaces",
+            "c: unexpected operand after the message; quote a message with spaces",
         ),
         (
             &["a:1", "x", "--hex", "00"],
@@ -368,7 +377,7 @@ fn invalid_operands_and_options_are_refused() {
         ),
         (
             &["a:1", "--hex", "0"],
-            "a byte needs two hexadecimal digits",
+            "each byte must have two hexadecimal digits",
         ),
         (
             &["a:1", "x", "--file", "y"],
@@ -389,7 +398,7 @@ fn invalid_operands_and_options_are_refused() {
         (&["a:1", "-c", "0"], "must be at least 1"),
         (
             &["a:1", "-c", "1", "--expect", "x"],
-            "--expect cannot be used with -c and -i",
+            "--expect cannot be used with -c or -i",
         ),
         (
             &["a:1", "x", "--connect-only"],

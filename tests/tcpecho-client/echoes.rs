@@ -135,8 +135,8 @@ fn a_run_without_echoes_has_a_summary() {
         .run();
     let addr = peer.addr();
     let lines = out.code(1).stderr("").lines();
-    assert_eq!(lines[0], format!("no echo from {addr}: seq=1 timed out"));
-    assert_eq!(lines[1], format!("no echo from {addr}: seq=2 timed out"));
+    assert_eq!(lines[0], format!("no echo from {addr}: seq=1: timed out"));
+    assert_eq!(lines[1], format!("no echo from {addr}: seq=2: timed out"));
     assert!(
         lines[4].starts_with("2 sent, 0 received, 100% loss, time "),
         "{}",
@@ -164,11 +164,11 @@ fn a_peer_that_does_not_read_ends_the_run() {
     let args = ["-c", "3", "-i", "0.1", "--timeout", "1s", "--size", "32M"];
     let out = client_to(&peer).args(args).run();
     out.code(1)
-        .stdout_contains(&format!("no echo from {addr}: seq=1 timed out\n"))
+        .stdout_contains(&format!("no echo from {addr}: seq=1: timed out\n"))
         .stdout_contains("1 sent, 0 received, 100% loss");
-    let line = format!("tcpecho-client: {addr}: the peer does not read: only ");
+    let line = format!("tcpecho-client: {addr}: the peer stopped reading after ");
     out.stderr_contains(&line)
-        .stderr_contains(" of 33554432 bytes of the last message were sent\n");
+        .stderr_contains(" of 33554432 bytes of the last message\n");
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_refused_connect_is_status_3() {
         .run();
     out.code(3)
         .stderr(&line)
-        .stdout_contains(&format!("no echo from {addr}: seq=1 connection refused\n"))
+        .stdout_contains(&format!("no echo from {addr}: seq=1: connection refused\n"))
         .stdout_contains("2 sent, 0 received, 100% loss");
 }
 
@@ -285,7 +285,11 @@ fn a_late_echo_is_lost() {
     let running = client_to(&peer)
         .args(["-c", "3", "-i", "1.2", "--timeout", "1s"])
         .spawn();
-    assert!(running.read_line(TEST_TIMEOUT).ends_with("seq=1 timed out"));
+    assert!(
+        running
+            .read_line(TEST_TIMEOUT)
+            .ends_with("seq=1: timed out")
+    );
     release.send(()).unwrap();
     let line = running.read_line(TEST_TIMEOUT);
     assert!(line.starts_with("late echo from "), "{line}");
@@ -308,7 +312,7 @@ fn echoes_over_udp_are_counted() {
         .args(["-c", "4", "--timeout", "1s"])
         .run()
         .code(1)
-        .stdout_contains("seq=2 timed out")
+        .stdout_contains("seq=2: timed out")
         .stdout_contains("4 sent, 2 received, 50% loss");
     // The duplicate arrives while the next echo is waited for.
     let peer = UdpPeer::start(|number, datagram| match number {

@@ -137,7 +137,7 @@ fn a_peer_that_reads_everything_and_returns_nothing_takes_bounded_memory() {
     out.code(3).stdout("").peak_memory_below(80 << 20);
     out.stderr(&format!(
         "tcpecho-client: {}: timed out without a reply; at most 32 MiB are sent ahead of the \
-         echo; --no-verify removes this limit\n",
+         echo; use --no-verify to remove this limit\n",
         peer.addr()
     ));
     let tool = client_to(&peer).args(["--file", "/dev/zero", "--no-verify", "--timeout", "1s"]);
@@ -151,7 +151,7 @@ fn an_exchange_without_an_end_ends_by_the_timeout() {
     let (out, records) = run_with_records(tool);
     // Both ends of a loopback connection buffer a part of it.
     out.code(3).peak_memory_below(5 * RECORD_MAX as u64);
-    out.stderr_contains(": timed out with ");
+    out.stderr_contains(": timed out after ");
     let received = records[0]["bytes_received"].as_u64();
     assert_eq!(records[0]["truncated"], received > Some(RECORD_MAX as u64));
     assert_eq!(records[1]["kind"], "timeout");

@@ -71,7 +71,7 @@ fn another_reply_may_be_expected() {
         .run()
         .code(1)
         .stderr(&format!(
-            "tcpecho-client: {addr}: reply differs at offset 7: expected 0x4b 'K', got 0x43 'C'\n"
+            "tcpecho-client: {addr}: the reply differs at offset 7: expected 0x4b 'K', got 0x43 'C'\n"
         ));
     // Bytes after the expected text are not read.
     client_to(&peer)
@@ -101,7 +101,7 @@ fn a_reply_to_standard_input_may_be_expected() {
     };
     run("pong").code(0).stdout("pong").stderr("");
     let out = run("ping");
-    out.code(1).stderr_contains("reply differs at offset 1");
+    out.code(1).stderr_contains("the reply differs at offset 1");
     // Standard input is sent, and the peer's reply to it is compared.
     let echo = TcpPeer::echo();
     let out = client_to(&echo)
@@ -125,7 +125,7 @@ fn a_greeting_may_be_expected() {
         .run()
         .code(1)
         .stdout("220 r")
-        .stderr_contains("reply differs at offset 0: expected 0x68 'h', got 0x32 '2'");
+        .stderr_contains("the reply differs at offset 0: expected 0x68 'h', got 0x32 '2'");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_corrupt_echo_is_status_1() {
     let peer = TcpPeer::corrupt_at(2);
     let out = client_to(&peer).arg("abcdef").run();
     out.code(1).stderr(&format!(
-        "tcpecho-client: {}: reply differs at offset 2: expected 0x63 'c', got 0x9c\n",
+        "tcpecho-client: {}: the reply differs at offset 2: expected 0x63 'c', got 0x9c\n",
         peer.addr()
     ));
     assert_eq!(out.stdout, b"ab\x9cdef", "the entire reply is printed");
@@ -143,7 +143,7 @@ fn a_corrupt_echo_is_status_1() {
         .stdin(payload(5 << 20))
         .run()
         .code(1)
-        .stderr_contains("reply differs at offset 4000000: ");
+        .stderr_contains("the reply differs at offset 4000000: ");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_timeout_is_status_3() {
         .code(3)
         .stdout("a")
         .stderr(&format!(
-            "tcpecho-client: {}: timed out with 1 of 6 bytes received\n",
+            "tcpecho-client: {}: timed out after 1 of 6 bytes\n",
             peer.addr()
         ));
 }
@@ -424,7 +424,7 @@ fn messages_are_sent_over_udp() {
         .arg("abc")
         .run()
         .code(1)
-        .stderr_contains("reply differs at offset 2");
+        .stderr_contains("the reply differs at offset 2");
     let peer = UdpPeer::silent();
     udp_client_to(&peer)
         .args(["abc", "--timeout", "1s"])
@@ -450,7 +450,7 @@ fn messages_are_sent_over_udp() {
         .arg("abc")
         .run()
         .code(1)
-        .stderr_contains("reply differs at offset 3: expected the end, got 0x21 '!'");
+        .stderr_contains("the reply differs at offset 3: expected the end, got 0x21 '!'");
     let closed = std::net::UdpSocket::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -44,7 +44,7 @@ fn an_empty_datagram_is_sent_and_expected_back() {
         out.code(3).stderr_contains("timed out without a reply");
         let other = UdpPeer::start(|_, _| vec![b"x".to_vec()]);
         let out = udp_client_to(&other).args(args).run();
-        out.code(1).stderr_contains("reply differs at offset 0");
+        out.code(1).stderr_contains("the reply differs at offset 0");
     }
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let closed = socket.local_addr().unwrap().to_string();
@@ -89,7 +89,7 @@ fn a_message_is_retried_until_the_reply_is_right() {
     out.code(0).stdout("hello");
     out.stderr_contains("the peer closed the connection after 0 of 5 bytes; 2 retries left\n");
     out.stderr_contains(
-        "reply differs at offset 2: expected 0x6c 'l', got 0x78 'x'; 1 retry left\n",
+        "the reply differs at offset 2: expected 0x6c 'l', got 0x78 'x'; 1 retry left\n",
     );
     let third = peer();
     let tool = client_to(&third).args(["--retry", "2", "--retry-delay", "1ms", "--file"]);
@@ -98,7 +98,7 @@ fn a_message_is_retried_until_the_reply_is_right() {
     let out = client_to(&peer()).args(["--retry", "1"]).args(args).run();
     out.code(1)
         .stdout("hexxo")
-        .stderr_contains("reply differs at offset 2");
+        .stderr_contains("the reply differs at offset 2");
     let records = client_to(&peer())
         .args(["-j", "--retry", "1"])
         .args(args)

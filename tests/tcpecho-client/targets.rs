@@ -1,4 +1,5 @@
-//! Targets of all kinds: zones, names, groups, abstract sockets.
+//! Targets with zones and international names, broadcast and multicast targets,
+//! abstract sockets.
 
 use std::os::unix::net::UnixListener;
 
@@ -79,7 +80,7 @@ fn datagrams_are_as_long_as_the_family_allows() {
         out.code(code);
     }
     let Ok(socket) = std::net::UdpSocket::bind("[::1]:0") else {
-        return netns::skip("no ::1 here");
+        return netns::skip("::1 is not available");
     };
     let addr = socket.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -101,7 +102,7 @@ fn datagrams_are_as_long_as_the_family_allows() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn abstract_sockets_are_connected_to() {
+fn abstract_sockets_are_valid_targets() {
     use std::os::linux::net::SocketAddrExt;
     let name = format!("tcpecho-client-test-{}", std::process::id());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();

@@ -39,11 +39,11 @@ fn a_tls_alert_in_place_of_the_echo_is_explained() {
     for (args, text) in [
         (
             &["hello, server"][..],
-            "reply differs at offset 0: expected 0x68 'h', got 0x15",
+            "the reply differs at offset 0: expected 0x68 'h', got 0x15",
         ),
         (
             &["hello, server", "--expect", "hi"],
-            "reply differs at offset 0: expected 0x68 'h', got 0x15",
+            "the reply differs at offset 0: expected 0x68 'h', got 0x15",
         ),
         (&["-c", "2"], "the peer closed the connection"),
         (

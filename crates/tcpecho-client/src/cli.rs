@@ -1,4 +1,4 @@
-//! The command line, as data. [`crate::config`] checks which options may be
+//! The definition of the command line. [`crate::config`] checks which options may be
 //! combined and derives the settings of a run.
 
 use std::ffi::OsString;
@@ -12,8 +12,39 @@ use common::zone;
 
 use crate::message::{self, Sizes};
 
-const EXAMPLES: &str = "\
-EXAMPLES
+const AFTER_HELP: &str = "\
+JSON records:
+  With --json, one record per line, each with \"time\". Unknown values are null.
+    exchange  target address bytes_sent bytes_received ok corrupt offset data
+              data_base64 truncated connect_ms tls_ms duration_ms
+    received  bytes data data_base64
+    reply     seq bytes rtt_ms reordered duplicate corrupt offset
+    late      the keys of reply
+    timeout   seq
+    stray     bytes
+    connect   target address seq connect_ms tls_ms
+    interval  elapsed_ms duration_ms connections messages bytes corrupt errors
+              messages_per_second bytes_per_second connections_per_second p50_ms
+              p90_ms p99_ms max_ms (in this interval)
+    summary   target address sent received lost in_flight loss_percent corrupt
+              duplicates reordered strays jitter_ms min_ms avg_ms p50_ms p90_ms
+              p99_ms max_ms interval_ms duration_ms
+    summary   (--bench) target address connections messages bytes corrupt errors
+              duration_ms messages_per_second bytes_per_second
+              connections_per_second min_ms avg_ms p50_ms p90_ms p99_ms p999_ms
+              p9999_ms max_ms send_late_p99_ms send_late_max_ms tcp_rtt_ms
+              tcp_retransmits
+    error     target kind message address seq
+
+Exit status:
+  0  the reply is correct; the port is open; every echo is correct
+  1  the reply differs or is incomplete; with --connect-only, the connection
+     failed; with -c and --bench, an echo was lost or differs
+  2  usage or local error, such as a missing unix: socket (status 1 with
+     --connect-only)
+  3  no reply: unknown name, refused, reset, timeout
+
+Examples:
   Send a message, print the reply, and verify that it is the echo:
       tcpecho-client localhost:8080 'Hello, Server!'
 
@@ -32,39 +63,9 @@ EXAMPLES
   Time five handshakes:
       tcpecho-client --connect-only -c 5 --json localhost:8080
 
-  Load a server over 50 connections: as fast as possible, then at a fixed rate:
+  Run a load test over 50 connections, at full speed, then at a fixed rate:
       tcpecho-client --bench --connections 50 localhost:8080
-      tcpecho-client --bench --connections 50 --rate 20000 localhost:8080
-
-JSON RECORDS (--json), one per line, each with \"time\"; unknown values are null
-  exchange  target address bytes_sent bytes_received ok corrupt offset data
-            data_base64 truncated connect_ms tls_ms duration_ms
-  received  bytes data data_base64
-  reply     seq bytes rtt_ms reordered duplicate corrupt offset
-  late      the keys of reply
-  timeout   seq
-  stray     bytes
-  connect   target address seq connect_ms tls_ms
-  interval  elapsed_ms duration_ms connections messages bytes corrupt errors
-            messages_per_second bytes_per_second connections_per_second p50_ms
-            p90_ms p99_ms max_ms (of this interval only)
-  summary   target address sent received lost in_flight loss_percent corrupt
-            duplicates reordered strays jitter_ms min_ms avg_ms p50_ms p90_ms
-            p99_ms max_ms interval_ms duration_ms
-  summary   (--bench) target address connections messages bytes corrupt errors
-            duration_ms messages_per_second bytes_per_second
-            connections_per_second min_ms avg_ms p50_ms p90_ms p99_ms p999_ms
-            p9999_ms max_ms send_late_p99_ms send_late_max_ms tcp_rtt_ms
-            tcp_retransmits
-  error     target kind message address seq
-
-EXIT STATUS
-  0  the reply is correct; the port is open; every echo is correct
-  1  the reply differs or is incomplete; with --connect-only, the connection
-     failed; with -c and --bench, an echo was lost or differs
-  2  usage error or local fault, such as a unix: path without a socket
-     (status 1 with --connect-only)
-  3  no reply: unknown name, refused, reset, timeout";
+      tcpecho-client --bench --connections 50 --rate 20000 localhost:8080";
 
 /// Send bytes to an echo server and verify the reply
 ///
@@ -78,38 +79,38 @@ EXIT STATUS
     version,
     disable_help_flag = true,
     disable_version_flag = true,
-    after_long_help = EXAMPLES,
+    after_long_help = AFTER_HELP,
     override_usage = "tcpecho-client [OPTIONS] HOST:PORT [MESSAGE]\n       \
                       tcpecho-client [OPTIONS] HOST PORT [MESSAGE]\n       \
                       tcpecho-client [OPTIONS] unix:PATH|unix:@NAME [MESSAGE]"
 )]
 pub(crate) struct Cli {
-    /// Target and message; the target is HOST:PORT, HOST PORT, [V6]:PORT,
-    /// [V6%IF]:PORT, :PORT (this machine), unix:PATH or unix:@NAME (abstract)
-    #[arg(value_name = "HOST:PORT [MESSAGE]", required = true, num_args = 1..=3)]
+    /// Target, and message if any; the target is HOST:PORT, HOST PORT, [V6]:PORT,
+    /// [V6%IFACE]:PORT, :PORT (this machine), unix:PATH or unix:@NAME (abstract)
+    #[arg(value_name = "HOST:PORT [MESSAGE]", required = true, num_args = 1..)]
     pub(crate) operands: Vec<OsString>,
 
-    /// Send the contents of FILE; `-` is stdin
+    /// Send the contents of FILE; - is standard input
     #[arg(short, long, value_name = "FILE", help_heading = "Message")]
     pub(crate) file: Option<PathBuf>,
 
     /// Send bytes given as pairs of hexadecimal digits; spaces and colons may
     /// separate the pairs
-    #[arg(long, value_name = "HEX", value_parser = message::Hex::parse, help_heading = "Message")]
-    pub(crate) hex: Option<message::Hex>,
+    #[arg(long, value_name = "HEX", value_parser = message::HexMessage::parse, help_heading = "Message")]
+    pub(crate) hex: Option<message::HexMessage>,
 
-    /// Expect TEXT as the reply instead of the echo; without a message, stdin
-    /// is sent
+    /// Expect the reply TEXT instead of the echo; without a message, send
+    /// standard input
     #[arg(long, value_name = "TEXT", help_heading = "Message")]
     pub(crate) expect: Option<OsString>,
 
-    /// Do not verify the reply; print it until the peer closes or the timeout
-    /// expires
+    /// Do not verify the reply; print it until the peer closes the connection or
+    /// the timeout expires
     #[arg(long, conflicts_with = "expect", help_heading = "Message")]
     pub(crate) no_verify: bool,
 
-    /// Shut down the sending side after the message (half-close), for servers
-    /// that reply only at the end of input; always done at the end of stdin
+    /// Half-close after the message, for servers that reply only at the end of
+    /// input; standard input always ends with a half-close
     #[arg(short = 'N', long, help_heading = "Message")]
     pub(crate) half_close: bool,
 
@@ -117,8 +118,8 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Repeated messages")]
     pub(crate) count: Option<u64>,
 
-    /// Time between messages; without -c, run until interrupted; 0 sends the
-    /// next message when the previous echo has arrived [default: 1s]
+    /// Send a message at this interval, until interrupted or -c is reached; 0
+    /// waits for each echo [default: 1s]
     #[arg(short, long, value_name = "DURATION", value_parser = common::duration::parse, help_heading = "Repeated messages")]
     pub(crate) interval: Option<Duration>,
 
@@ -134,19 +135,19 @@ pub(crate) struct Cli {
     #[command(flatten, next_help_heading = "Load")]
     pub(crate) load: LoadArgs,
 
-    /// Only connect, and print how long it took; exit 1 if nothing is
-    /// listening
+    /// Only connect, and print the time that it took; exit with 1 if the
+    /// connection fails
     #[arg(long, help_heading = "Connection")]
     pub(crate) connect_only: bool,
 
-    /// Time limit for connecting and the exchange together; with -c, for each
-    /// echo; with stdin, for connecting and, if given, for idle periods
-    /// [default: 5s]
+    /// Time limit for the connect and the exchange together; with -c, for each
+    /// echo; with standard input, for the connect and, if given, for the time
+    /// without data [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero, help_heading = "Connection")]
     pub(crate) timeout: Option<Duration>,
 
-    /// Retry a failed connection up to N times; with a message, retry until its
-    /// reply is correct
+    /// Retry a failed connection up to N times; with a message, also a wrong or
+    /// missing reply
     #[arg(
         long,
         value_name = "N",
@@ -156,21 +157,21 @@ pub(crate) struct Cli {
     )]
     pub(crate) retry: u32,
 
-    /// Time before each retry
+    /// Delay before each retry
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = common::duration::parse, help_heading = "Connection")]
     pub(crate) retry_delay: Duration,
 
-    /// Use UDP instead of TCP; with stdin, each read is sent as one datagram
-    /// of at most 65507 bytes
+    /// Use UDP instead of TCP; each read from standard input is sent as one
+    /// datagram of at most 65507 bytes
     #[arg(short, long, help_heading = "Connection")]
     pub(crate) udp: bool,
 
-    /// Connect from this local address; ADDR%IF if it is link-local
+    /// Connect from this local address; ADDR%IFACE for a link-local one
     #[arg(short, long, value_name = "ADDR", value_parser = parse_source, help_heading = "Connection")]
     pub(crate) source: Option<SocketAddr>,
 
     /// Connect through this network interface
-    #[arg(short = 'I', long, value_name = "IF", help_heading = "Connection")]
+    #[arg(short = 'I', long, value_name = "IFACE", help_heading = "Connection")]
     pub(crate) interface: Option<String>,
 
     /// Use TLS
@@ -189,7 +190,7 @@ pub(crate) struct Cli {
     #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
 
-    /// Print the peer's address and the byte counts on stderr
+    /// Print the peer's address and the byte counts on standard error
     #[arg(short, long, help_heading = "Output")]
     pub(crate) verbose: bool,
 
@@ -197,7 +198,7 @@ pub(crate) struct Cli {
     pub(crate) common: Common,
 }
 
-/// The TLS options, grouped under one help heading.
+/// Options for TLS.
 #[cfg(feature = "tls")]
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TlsArgs {
@@ -205,7 +206,7 @@ pub(crate) struct TlsArgs {
     #[arg(long = "tls", id = "tls")]
     pub(crate) on: bool,
 
-    /// Trust the CA certificates in this PEM file instead of the system's
+    /// Trust the certificate authorities in this PEM file instead of the system's
     #[arg(
         long,
         value_name = "FILE",
@@ -223,11 +224,11 @@ pub(crate) struct TlsArgs {
     pub(crate) server_name: Option<String>,
 }
 
-/// The options of a load test.
+/// Options for a load test.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LoadArgs {
-    /// Load test: send as fast as possible, verify every byte, report rates and
-    /// latencies
+    /// Run a load test: send as fast as possible, verify every byte, report rates
+    /// and latencies
     #[arg(long)]
     pub(crate) bench: bool,
 
@@ -235,7 +236,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) connections: Option<u32>,
 
-    /// How long to send messages [default: 10s]
+    /// Duration of the load test [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = common::duration::parse_nonzero)]
     pub(crate) duration: Option<Duration>,
 
@@ -243,12 +244,12 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) pipeline: Option<u32>,
 
-    /// Total messages per second, sent on schedule without waiting for replies
-    /// (open loop); latency is measured from the scheduled send time
+    /// Send N messages per second over all connections, without waiting for
+    /// echoes (open loop); latency is measured from the scheduled send time
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     pub(crate) rate: Option<f64>,
 
-    /// Seed for the generated message contents [default: 0]
+    /// Seed of the generated messages, to reproduce them [default: 0]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub(crate) seed: Option<u64>,
 }
@@ -280,7 +281,7 @@ fn parse_source(text: &str) -> Result<SocketAddr, String> {
 fn parse_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.001..=1e8).contains(&rate) => Ok(rate),
-        _ => Err("not a rate; use messages per second, from 0.001 to 100000000".to_owned()),
+        _ => Err("must be from 0.001 to 100000000 messages per second".to_owned()),
     }
 }
 

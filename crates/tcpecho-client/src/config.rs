@@ -1,5 +1,5 @@
-//! The settings of a run, derived from the command line. Options that cannot
-//! be combined are refused before a file or a socket is opened.
+//! The settings of a run, derived from the command line. Options that cannot be
+//! combined are rejected before a file or a socket is opened.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,13 +20,13 @@ use crate::target::{self, Target};
 
 mod conflicts;
 
-use conflicts::{check_bench, check_connect_only, check_connection, refuse};
+use conflicts::{check_bench, check_connect_only, check_connection, reject_if};
 
 /// The largest payload of a UDP datagram over IPv4, in bytes.
 const MAX_DATAGRAM: usize = 65_507;
 
-/// The same over IPv6, where the payload length does not include the header
-/// (RFC 8200, section 3).
+/// The largest payload of a UDP datagram over IPv6, in bytes. The payload length
+/// of IPv6 does not include the header (RFC 8200, section 3).
 const MAX_DATAGRAM_V6: usize = 65_527;
 
 /// The default timeout of a connect, an exchange or an echo.
@@ -76,16 +76,17 @@ pub(crate) struct LoadOptions {
     /// The time for which messages are sent.
     pub(crate) duration: Duration,
     pub(crate) sizes: Sizes,
-    /// Messages in flight per connection; not used with a rate.
+    /// The number of messages in flight per connection; unused with `rate`.
     pub(crate) pipeline: u64,
     /// Messages per second over all connections, sent on schedule without
     /// waiting for echoes; with `reconnect`, connections per second.
     pub(crate) rate: Option<f64>,
-    /// Whether every message has a connection of its own.
+    /// Whether each message uses a new connection.
     pub(crate) reconnect: bool,
     /// The seed of the messages' contents.
     pub(crate) seed: u64,
-    /// The time limit for the connects, and for the last echoes.
+    /// The time limit for connecting, and for the echoes after the end of the
+    /// load.
     pub(crate) timeout: Duration,
 }
 
@@ -173,13 +174,13 @@ impl Config {
                 (cli.size.is_some(), "--size"),
                 (cli.reconnect, "--reconnect"),
             ] {
-                refuse(given, option, "requires -c, -i or --bench")?;
+                reject_if(given, option, "requires -c, -i or --bench")?;
             }
             exchange(cli, &target, message, timeout)?
         };
         if !cli.load.bench {
             for (given, option) in cli.load.given() {
-                refuse(given, option, "requires --bench")?;
+                reject_if(given, option, "requires --bench")?;
             }
         }
         Ok(Self {
@@ -207,7 +208,7 @@ impl Config {
 /// Refuses `--tls`, which this build does not support.
 #[cfg(not(feature = "tls"))]
 fn tls_options(cli: &Cli, _: &Target) -> Result<Option<crate::tls::TlsOptions>> {
-    refuse(
+    reject_if(
         cli.tls,
         "--tls",
         "is not supported by this build, which was made with '--no-default-features'",
@@ -221,7 +222,7 @@ fn tls_options(cli: &Cli, target: &Target) -> Result<Option<crate::tls::TlsOptio
     if !cli.tls.on {
         return Ok(None);
     }
-    refuse(cli.udp, "--tls", "cannot be used with --udp")?;
+    reject_if(cli.udp, "--tls", "cannot be used with --udp")?;
     let host = match target {
         Target::Unix(_) | Target::Abstract(_) => {
             return Err(Error::usage("--tls cannot be used with a unix: target"));
@@ -309,8 +310,8 @@ fn open(path: &Path) -> Result<Body> {
     }
 }
 
-/// Reads a message of at most `limit` bytes into memory. A longer one is the
-/// error `too_long`.
+/// Reads a message into memory. Fails with the text `too_long` if it is longer
+/// than `limit` bytes.
 fn read_whole(body: Body, limit: usize, too_long: &str) -> Result<Vec<u8>> {
     let bytes = match body {
         Body::Bytes(bytes) => bytes,
@@ -351,7 +352,7 @@ fn datagram_max(cli: &Cli, target: &Target) -> usize {
 }
 
 fn datagram(body: Body, max: usize) -> Result<Vec<u8>> {
-    let too_long = format!("the message is too long for a datagram: at most {max} bytes fit");
+    let too_long = format!("the message is longer than a datagram: at most {max} bytes fit");
     read_whole(body, max, &too_long)
 }
 
@@ -362,23 +363,23 @@ fn probe(
     repeat: Repeat,
     timeout: Duration,
 ) -> Result<ProbeOptions> {
-    let counted = "cannot be used with -c and -i, which verify every echo";
-    refuse(cli.expect.is_some(), "--expect", counted)?;
-    refuse(cli.no_verify, "--no-verify", counted)?;
-    let open = "cannot be used with -c and -i, which keep the connection open";
-    refuse(cli.half_close, "--half-close", open)?;
+    let counted = "cannot be used with -c or -i, which verify every echo";
+    reject_if(cli.expect.is_some(), "--expect", counted)?;
+    reject_if(cli.no_verify, "--no-verify", counted)?;
+    let open = "cannot be used with -c or -i, which keep the connection open";
+    reject_if(cli.half_close, "--half-close", open)?;
     let payload = match message_body(cli, target, message)? {
         Some(body) => {
             let limit = 1 << 30;
             let bytes = read_whole(body, limit, "the message is longer than 1 GiB")?;
-            refuse(
+            reject_if(
                 cli.size.is_some(),
                 "--size",
                 "cannot be used with a message",
             )?;
             if bytes.is_empty() && !cli.udp {
                 return Err(Error::usage(
-                    "an empty message cannot be used with -c and -i: it has no echo",
+                    "an empty message cannot be used with -c or -i: it has no echo",
                 ));
             }
             Payload::Fixed(bytes.into())
@@ -414,14 +415,14 @@ fn exchange(
     let body = match (body, &expect) {
         (Some(body), _) => body,
         (None, Some(_)) => {
-            refuse(cli.udp, "--expect", "requires a message with --udp")?;
+            reject_if(cli.udp, "--expect", "requires a message with --udp")?;
             // If stdin is empty, the peer is expected to speak first.
             Body::Stdin
         }
         (None, None) => {
             // The end of standard input is always passed on, with or without
             // --half-close.
-            refuse(
+            reject_if(
                 cli.half_close && cli.udp,
                 "--half-close",
                 "cannot be used with --udp, which has no end of file",

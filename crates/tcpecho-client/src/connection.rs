@@ -1,7 +1,7 @@
 //! An open connection of any kind, with non-blocking reads and writes.
 //!
-//! All modes use this type, so each of them works over TCP, TLS, Unix sockets
-//! and UDP without a case for each.
+//! All modes use this type, so each of them works over TCP, TLS, Unix sockets and
+//! UDP alike.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
@@ -26,28 +26,30 @@ pub(crate) enum Connection {
     Udp(UdpSocket),
     /// A UDP socket that sends to a broadcast or multicast address. It is not
     /// connected, since replies come from other addresses.
-    Group(UdpSocket, SocketAddr),
+    UnconnectedUdp(UdpSocket, SocketAddr),
 }
 
 impl Connection {
-    /// Reads available bytes. `Ok(0)` is the peer's end of file, or an empty
-    /// datagram over UDP; `WouldBlock` means that there is nothing to read yet.
+    /// Reads the bytes that are available. `Ok(0)` is the peer's end of file, or
+    /// an empty datagram over UDP; `WouldBlock` means that there is nothing to
+    /// read yet.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         retry_interrupted(|| match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
-            Self::Udp(socket) | Self::Group(socket, _) => socket.recv(buffer),
+            Self::Udp(socket) | Self::UnconnectedUdp(socket, _) => socket.recv(buffer),
             Self::Tls(stream) => stream.read(buffer),
         })
     }
 
-    /// Sends as many bytes as fit, or returns `WouldBlock` if none do.
+    /// Sends the bytes that the socket accepts, or returns `WouldBlock` if none
+    /// do.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         retry_interrupted(|| match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::Udp(socket) => socket.send(bytes),
-            Self::Group(socket, to) => socket.send_to(bytes, *to),
+            Self::UnconnectedUdp(socket, to) => socket.send_to(bytes, *to),
             Self::Tls(stream) => stream.write(bytes),
         })
     }
@@ -57,7 +59,7 @@ impl Connection {
         let outcome = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-            Self::Udp(_) | Self::Group(..) => Ok(()),
+            Self::Udp(_) | Self::UnconnectedUdp(..) => Ok(()),
             Self::Tls(stream) => stream.close_write(),
         };
         outcome.map_err(|e| match e.kind() {
@@ -84,8 +86,8 @@ impl Connection {
         }
     }
 
-    /// Returns whether a read would succeed although the socket itself has
-    /// nothing to read.
+    /// Returns whether TLS has decrypted bytes to read, which a poll does not
+    /// report.
     pub(crate) fn has_buffered_input(&self) -> bool {
         match self {
             Self::Tls(stream) => stream.has_buffered_input(),
@@ -105,7 +107,7 @@ impl Connection {
         }
     }
 
-    /// Returns the pending error of the socket, if there is one.
+    /// Fails with the pending error of the socket, if there is one.
     pub(crate) fn check_error(&self) -> io::Result<()> {
         self.take_error()?.map_or(Ok(()), Err)
     }
@@ -114,14 +116,14 @@ impl Connection {
         match self {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
-            Self::Udp(socket) | Self::Group(socket, _) => socket.take_error(),
+            Self::Udp(socket) | Self::UnconnectedUdp(socket, _) => socket.take_error(),
             Self::Tls(stream) => stream.tcp().take_error(),
         }
     }
 
     /// Returns whether each read and write is a datagram.
     pub(crate) fn is_datagram(&self) -> bool {
-        matches!(self, Self::Udp(_) | Self::Group(..))
+        matches!(self, Self::Udp(_) | Self::UnconnectedUdp(..))
     }
 
     /// Returns the descriptor to poll for reading and writing. `None` if there
@@ -140,7 +142,7 @@ impl AsFd for Connection {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
-            Self::Udp(socket) | Self::Group(socket, _) => socket.as_fd(),
+            Self::Udp(socket) | Self::UnconnectedUdp(socket, _) => socket.as_fd(),
             Self::Tls(stream) => stream.tcp().as_fd(),
         }
     }

@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread;
@@ -27,7 +27,7 @@ use crate::target::Target;
 use crate::tls;
 use crate::wait::{ShutdownSignal, Wake};
 
-/// The time before a Unix socket with a full backlog is tried again.
+/// The delay between attempts to connect to a Unix socket with a full backlog.
 const BACKLOG_RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// The settings of a connect.
@@ -50,7 +50,7 @@ pub(crate) struct DialOptions {
     pub(crate) retry: u32,
     /// The time before each retry.
     pub(crate) retry_delay: Duration,
-    /// Whether the run only asks if something listens at the target.
+    /// Whether the run only tests the connection (`--connect-only`).
     pub(crate) connect_only: bool,
 }
 
@@ -75,9 +75,9 @@ pub(crate) struct Dialer {
     /// The address of the last connection.
     last_address: Cell<Option<SocketAddr>>,
     /// Whether a connect to the Unix socket has succeeded before.
-    was_connected: Cell<bool>,
+    has_connected: Cell<bool>,
     /// Whether the Unix socket did not exist in the last attempt.
-    socket_missing: Cell<bool>,
+    is_socket_missing: Cell<bool>,
     tls: Option<tls::TlsConnector>,
 }
 
@@ -93,7 +93,7 @@ impl Dialer {
                     }
                     socket.bind(&source.into())
                 })
-                .map_err(|e| Error::local(&e).with_subject(source.ip().to_string()))?;
+                .map_err(|e| source_error(&e, source.ip()))?;
         }
         if let Some(interface) = &options.interface {
             let domain = match options.family {
@@ -102,7 +102,7 @@ impl Dialer {
             };
             Socket::new(domain, Type::DGRAM, None)
                 .and_then(|socket| bind_device(&socket, interface))
-                .map_err(|e| Error::local(&e).with_subject(interface))?;
+                .map_err(|e| Error::local(&e).with_subject("--interface"))?;
         }
         let tls = options.tls.as_ref().map(tls::TlsConnector::new);
         Ok(Self {
@@ -110,8 +110,8 @@ impl Dialer {
             options,
             addresses: RefCell::default(),
             last_address: Cell::default(),
-            was_connected: Cell::default(),
-            socket_missing: Cell::default(),
+            has_connected: Cell::default(),
+            is_socket_missing: Cell::default(),
         })
     }
 
@@ -140,7 +140,7 @@ impl Dialer {
             match self.dial(shutdown) {
                 Err(error)
                     if *retries_left > 0
-                        && (is_transient(error.kind()) || self.socket_missing.get()) =>
+                        && (is_retryable_connect(error.kind()) || self.is_socket_missing.get()) =>
                 {
                     if !self.wait_for_retry(retries_left, &error, shutdown, verbose)? {
                         return Ok(None);
@@ -151,8 +151,8 @@ impl Dialer {
         }
     }
 
-    /// Uses up one retry and waits until it is due. Returns whether to retry:
-    /// false after a signal.
+    /// Consumes one retry and waits for its delay. Returns false if a signal
+    /// arrives.
     pub(crate) fn wait_for_retry(
         &self,
         retries_left: &mut u32,
@@ -173,7 +173,7 @@ impl Dialer {
 
     /// Connects in a single attempt.
     pub(crate) fn dial(&self, shutdown: &ShutdownSignal) -> Result<Option<Dialed>> {
-        self.socket_missing.set(false);
+        self.is_socket_missing.set(false);
         let outcome = match &self.options.target {
             Target::Inet(endpoint, _) => self.connect_inet(endpoint, shutdown),
             Target::Unix(_) | Target::Abstract(_) => self.connect_unix(shutdown),
@@ -187,9 +187,8 @@ impl Dialer {
         })
     }
 
-    /// Starts another connect to the address of the last connection, without
-    /// waiting for it. It is complete when the socket is writable and has no
-    /// error.
+    /// Starts a non-blocking connect to the address of the last connection. It is
+    /// complete when the socket is writable and has no error.
     pub(crate) fn start_connect(&self) -> io::Result<Connection> {
         let address: SockAddr = match (self.options.target.unix(), self.last_address.get()) {
             (Some(address), _) => address?,
@@ -342,7 +341,7 @@ impl Dialer {
                 outcome => outcome.map(|()| false)?,
             };
         Ok(if is_group {
-            Connection::Group(socket.into(), address)
+            Connection::UnconnectedUdp(socket.into(), address)
         } else {
             Connection::Udp(socket.into())
         })
@@ -361,28 +360,28 @@ impl Dialer {
                 // The backlog is full, and no event reports when it has room.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     if started.elapsed() >= self.options.timeout {
-                        return Err(Error::new(Kind::Timeout, "connect timed out"));
+                        return Err(Error::new(Kind::Timeout, "connection timed out"));
                     }
                     if shutdown.sleep(BACKLOG_RETRY_DELAY)? == Wake::Shutdown {
                         return Ok(None);
                     }
                 }
-                // A missing file is a local fault, unless the socket existed
-                // before or the run only tests whether it exists.
+                // A missing socket file is a local error, unless the socket
+                // existed before or the run only tests whether it exists.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    self.socket_missing.set(true);
-                    let is_answer = self.options.connect_only || self.was_connected.get();
+                    self.is_socket_missing.set(true);
+                    let is_answer = self.options.connect_only || self.has_connected.get();
                     let kind = if is_answer {
                         Kind::Refused
                     } else {
                         Kind::System
                     };
-                    return Err(Error::new(kind, "no such socket"));
+                    return Err(Error::new(kind, "the socket does not exist"));
                 }
                 Err(e) => return Err(Error::network(&e)),
             }
         }
-        self.was_connected.set(true);
+        self.has_connected.set(true);
         Ok(Some(Dialed {
             connection: Connection::Unix(UnixStream::from(socket)),
             address: self.target_name(),
@@ -449,8 +448,23 @@ impl Dialer {
     }
 }
 
+/// Returns the error of a source address that cannot be bound.
+fn source_error(error: &io::Error, source: IpAddr) -> Error {
+    let local = Error::local(error);
+    let local = match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            local.hint("no network interface of this host has this address")
+        }
+        io::ErrorKind::InvalidInput if zone::is_needed(source) => local.hint(format!(
+            "a link-local address requires an interface, as in {source}%IFACE"
+        )),
+        _ => local,
+    };
+    local.with_subject(source.to_string())
+}
+
 /// Returns whether a retry may succeed after an error of this kind.
-fn is_transient(kind: Kind) -> bool {
+fn is_retryable_connect(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Reset | Kind::Name
@@ -459,7 +473,13 @@ fn is_transient(kind: Kind) -> bool {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
-    socket.bind_device(Some(interface.as_bytes()))
+    let result = socket.bind_device(Some(interface.as_bytes()));
+    result.map_err(|e| match e.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::NODEV.raw_os_error() => {
+            io::Error::other(format!("no network interface named {interface}"))
+        }
+        _ => e,
+    })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::bench::stream::MessageStream;
 use crate::exchange::{Exchange, Rule, Verdict};
-use crate::message::{Hex, Sizes};
+use crate::message::{HexMessage, Sizes};
 use crate::pattern::{MessageId, Pattern};
 use crate::tag::{self, Tags};
 use crate::target;
@@ -213,7 +213,7 @@ fn tracker(bytes: &[u8]) {
         assert_eq!(count(|event| matches!(event, Event::Stray { .. })), strays);
     }
     assert_eq!(
-        tracker.received + tracker.lost + tracker.corrupt + tracker.in_flight,
+        tracker.received + tracker.lost + tracker.corrupt + tracker.in_flight_at_end,
         tracker.sent,
         "every message is counted once"
     );
@@ -262,11 +262,11 @@ pub fn bench(bytes: &[u8]) {
             }
         }
     }
-    assert_eq!(stream.awaited(), all);
+    assert_eq!(stream.next_echo(), all);
     assert!(!is_honest || right == all, "a right echo is refused");
-    let outstanding = stream.outstanding();
+    let outstanding = stream.in_flight();
     stream.stop();
-    assert!(stream.outstanding() <= outstanding + 1);
+    assert!(stream.in_flight() <= outstanding + 1);
     let id = MessageId {
         connection: number,
         sequence: all,
@@ -277,7 +277,7 @@ pub fn bench(bytes: &[u8]) {
 
 /// Parses operands, one per line of `text`, and values of options.
 pub fn words(text: &str) {
-    if let Ok(Hex(bytes)) = Hex::parse(text) {
+    if let Ok(HexMessage(bytes)) = HexMessage::parse(text) {
         assert!(bytes.len() * 2 <= text.len());
     }
     if let Ok(sizes) = Sizes::parse(text) {

@@ -1,21 +1,30 @@
-//! Messages as the command line describes them: bytes in hexadecimal, and the
-//! sizes of generated messages.
+//! Parsers for messages on the command line: bytes in hexadecimal, and the sizes
+//! of generated messages.
 
-/// A message that was given in hexadecimal.
+/// The error for a digit without its pair.
+const EXPECTED_HEX: &str = "each byte must have two hexadecimal digits, as in 00ff";
+
+/// The error for the prefix of a number.
+const UNEXPECTED_PREFIX: &str = "remove the 0x; only pairs of hexadecimal digits are allowed";
+
+/// The bytes of `--hex`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hex(pub(crate) Vec<u8>);
+pub(crate) struct HexMessage(pub(crate) Vec<u8>);
 
-impl Hex {
+impl HexMessage {
     /// Parses pairs of digits; white space and colons may separate the pairs.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with("0x") || text.starts_with("0X") {
+            return Err(UNEXPECTED_PREFIX.to_owned());
+        }
         let mut bytes = Vec::with_capacity(text.len() / 2);
-        let mut half: Option<u32> = None;
+        let mut high_digit: Option<u32> = None;
         for c in text.chars() {
-            match (c.to_digit(16), half) {
-                (Some(digit), None) => half = Some(digit),
+            match (c.to_digit(16), high_digit) {
+                (Some(digit), None) => high_digit = Some(digit),
                 (Some(digit), Some(high)) => {
                     bytes.push((high << 4 | digit) as u8);
-                    half = None;
+                    high_digit = None;
                 }
                 (None, None) if c.is_ascii_whitespace() || c == ':' => {}
                 (None, None) => {
@@ -24,12 +33,12 @@ impl Hex {
                         c.escape_default()
                     ));
                 }
-                (None, Some(_)) => return Err("a byte needs two hexadecimal digits".to_owned()),
+                (None, Some(_)) => return Err(EXPECTED_HEX.to_owned()),
             }
         }
-        match half {
+        match high_digit {
             None => Ok(Self(bytes)),
-            Some(_) => Err("a byte needs two hexadecimal digits".to_owned()),
+            Some(_) => Err(EXPECTED_HEX.to_owned()),
         }
     }
 }
@@ -41,7 +50,7 @@ const MAX_SIZE: u64 = 1 << 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) min: usize,
-    /// The largest size; not below `min`.
+    /// The largest size, at least `min`.
     pub(crate) max: usize,
 }
 
@@ -57,7 +66,7 @@ impl Sizes {
         let (min, max) = text.split_once(':').unwrap_or((text, text));
         let bound = |text| match common::size::parse(text)? {
             n @ 1..=MAX_SIZE => Ok(n as usize),
-            _ => Err("size out of range; use 1 to 1G".to_owned()),
+            _ => Err("must be from 1 to 1G".to_owned()),
         };
         let (min, max) = (bound(min)?, bound(max)?);
         if min > max {
@@ -74,15 +83,18 @@ mod tests {
 
     #[test]
     fn hexadecimal_bytes_may_be_separated() {
-        assert_eq!(Hex::parse("00ff 0A:0b"), Ok(Hex(vec![0, 255, 10, 11])));
-        assert_eq!(Hex::parse(""), Ok(Hex(Vec::new())));
+        assert_eq!(
+            HexMessage::parse("00ff 0A:0b"),
+            Ok(HexMessage(vec![0, 255, 10, 11]))
+        );
+        assert_eq!(HexMessage::parse(""), Ok(HexMessage(Vec::new())));
         for (bad, why) in [
-            ("0", "a byte needs two hexadecimal digits"),
-            ("0 0", "a byte needs two hexadecimal digits"),
-            ("0x00", "a byte needs two hexadecimal digits"),
+            ("0", EXPECTED_HEX),
+            ("0 0", EXPECTED_HEX),
+            ("0x00", UNEXPECTED_PREFIX),
             ("gg", "'g' is not a hexadecimal digit"),
         ] {
-            assert_eq!(Hex::parse(bad), Err(why.to_owned()), "{bad}");
+            assert_eq!(HexMessage::parse(bad), Err(why.to_owned()), "{bad}");
         }
     }
 
@@ -99,12 +111,12 @@ mod tests {
         #[test]
         fn hexadecimal_bytes_round_trip(bytes: Vec<u8>) {
             let text = bytes.iter().fold(String::new(), |text, b| format!("{text}{b:02x}"));
-            prop_assert_eq!(Hex::parse(&text), Ok(Hex(bytes)));
+            prop_assert_eq!(HexMessage::parse(&text), Ok(HexMessage(bytes)));
         }
 
         #[test]
         fn any_text_is_parsed_without_a_panic(text in ".*") {
-            let _ = (Hex::parse(&text), Sizes::parse(&text));
+            let _ = (HexMessage::parse(&text), Sizes::parse(&text));
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::wait::{ShutdownSignal, Wake};
 
 mod datagram;
 
-/// The size of a read in bytes; not smaller than a datagram.
+/// The size of a read in bytes, at least that of the largest datagram.
 const CHUNK_SIZE: usize = 64 * 1024;
 
 /// The state of a run.
@@ -46,7 +46,7 @@ struct ProbeRun<'a> {
     has_tls_alert: bool,
     /// The message that is being sent.
     pending: PendingSend,
-    /// The time at which the peer last accepted bytes of it.
+    /// The time at which the peer last accepted bytes of `pending`.
     last_progress: Instant,
     tracker: EchoTracker,
     tags: Option<Tags>,
@@ -144,8 +144,8 @@ fn run_key() -> u64 {
 }
 
 impl ProbeRun<'_> {
-    /// Runs until all messages are sent and none is in flight. The status is
-    /// `Yes` unless the run had to be ended early; the counts decide then.
+    /// Runs until all messages are sent and none is in flight. Returns `Yes` if
+    /// the run was not ended early; the counts then decide about the status.
     fn run_loop(&mut self, io: &mut Io) -> Result<Exit> {
         let mut chunk = vec![0; CHUNK_SIZE];
         loop {
@@ -153,8 +153,8 @@ impl ProbeRun<'_> {
                 break;
             }
             if let Err(error) = self.transfer(&mut chunk, io)? {
-                let goes_on = self.handle_loss(io, &error)?;
-                if !goes_on {
+                let continues = self.handle_loss(io, &error)?;
+                if !continues {
                     return Ok(Exit::No);
                 }
             }
@@ -211,9 +211,9 @@ impl ProbeRun<'_> {
             && !self.tracker.is_full()
     }
 
-    /// Returns when to give up on a peer that does not read. `None` unless the
-    /// message that is being sent has timed out; no other can be sent before
-    /// the rest of it.
+    /// Returns the time at which the run gives up on a peer that does not read.
+    /// Returns `None` unless the pending message has timed out and blocks the
+    /// next.
     fn stall_deadline(&self) -> Option<Instant> {
         if self.pending.is_sent() || !self.tracker.is_idle() {
             return None;
@@ -278,7 +278,7 @@ impl ProbeRun<'_> {
     }
 
     /// Sends and receives without waiting. The inner error is that of the
-    /// connection, the outer one a local fault.
+    /// connection, the outer one a local error.
     fn transfer(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<Result<()>> {
         let Some(connection) = &mut self.connection else {
             return Ok(Ok(()));
@@ -286,7 +286,7 @@ impl ProbeRun<'_> {
         if connection.is_datagram() {
             return self.transfer_datagrams(chunk, io).map(Ok);
         }
-        // Bytes that have arrived are read even after an error in sending.
+        // Bytes that have arrived are read even after a send has failed.
         let before = self.pending.rest().len();
         let send_error = send(connection, &mut self.pending).err();
         if self.pending.rest().len() < before {
@@ -359,7 +359,7 @@ impl ProbeRun<'_> {
         Ok(())
     }
 
-    /// Prints the loss of message `seq` because of `error`.
+    /// Prints that message `seq` is lost because of `error`.
     fn report_failure(&self, io: &mut Io, seq: u64, error: &Error) -> Result<()> {
         if self.quiet {
             return Ok(());
@@ -403,7 +403,7 @@ impl ProbeRun<'_> {
     }
 }
 
-/// A message that is being sent, or none.
+/// The message that is being sent, if any.
 #[derive(Debug, Default)]
 struct PendingSend {
     message: Option<Rc<[u8]>>,
@@ -419,7 +419,8 @@ impl PendingSend {
             .map_or(&[], |message| &message[self.sent..])
     }
 
-    /// Returns whether no message is left to send. An empty datagram is one.
+    /// Returns whether the message is sent completely. An empty datagram must be
+    /// sent, too.
     fn is_sent(&self) -> bool {
         self.message.is_none()
     }
@@ -427,7 +428,7 @@ impl PendingSend {
     /// Returns the error text for a peer that does not read the message.
     fn describe_stall(&self) -> String {
         let (sent, all) = (self.sent, self.sent + self.rest().len());
-        format!("the peer does not read: only {sent} of {all} bytes of the last message were sent")
+        format!("the peer stopped reading after {sent} of {all} bytes of the last message")
     }
 }
 

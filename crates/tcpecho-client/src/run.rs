@@ -113,7 +113,7 @@ fn send_message(
             return Ok(Exit::No);
         };
         if let Some(failure) = outcome.failure(&attempt)
-            && is_transient(failure.kind())
+            && is_retryable_exchange(failure.kind())
             && retries_left > 0
             && can_resend
             && held.can_discard()
@@ -131,7 +131,7 @@ fn send_message(
 }
 
 /// Returns whether a retry may succeed after an error of this kind.
-fn is_transient(kind: Kind) -> bool {
+fn is_retryable_exchange(kind: Kind) -> bool {
     use Kind::{Mismatch, Protocol, Refused, Reset, Timeout, Unreachable};
     matches!(
         kind,
@@ -139,21 +139,22 @@ fn is_transient(kind: Kind) -> bool {
     )
 }
 
-/// The number of bytes of a reply that are held back for a possible retry.
+/// The maximum number of bytes of a reply that are held back for a possible
+/// retry.
 const MAX_HELD_REPLY: usize = 1 << 20;
 
 /// The reply of an attempt, held back while the attempt may be retried. A reply
 /// that is too long for this is printed as it arrives.
 struct HeldReply {
     bytes: Option<Vec<u8>>,
-    is_printed: bool,
+    has_printed: bool,
 }
 
 impl HeldReply {
     fn new(hold: bool) -> Self {
         Self {
             bytes: hold.then(Vec::new),
-            is_printed: false,
+            has_printed: false,
         }
     }
 
@@ -167,12 +168,12 @@ impl HeldReply {
         } else {
             stdout.push(bytes);
         }
-        self.is_printed = true;
+        self.has_printed = true;
     }
 
     /// Returns whether no byte of the reply was printed.
     fn can_discard(&self) -> bool {
-        !self.is_printed
+        !self.has_printed
     }
 
     /// Prints the bytes that are held back.
@@ -196,7 +197,7 @@ fn pass_through(
     if dialer.options.udp {
         exchange = exchange.without_eof();
     }
-    // A user at a terminal does not expect to type on after the peer has closed.
+    // At a terminal, the run ends when the peer closes the connection.
     if !io.terminal.stdin {
         exchange = exchange.send_after_peer_eof();
     }
@@ -233,14 +234,14 @@ fn pass_through(
     outcome.report(&attempt, None, verbosity.verbose, io)
 }
 
-/// A connect and the exchange over the connection.
+/// One connection with its exchange.
 struct Attempt<'a> {
     dialer: &'a Dialer,
     shutdown: &'a ShutdownSignal,
     exchange: Exchange,
     input: Option<Input>,
     limit: TimeLimit,
-    /// Whether an exchange that ends by its time limit is a success.
+    /// Whether a timeout ends the exchange with success.
     timeout_is_success: bool,
     stdout: StdoutWriter,
 }
@@ -254,7 +255,7 @@ struct Outcome {
 
 impl Attempt<'_> {
     /// Connects and runs the exchange. `timeout` limits both together. Returns
-    /// `None` if a signal arrives before the connection.
+    /// `None` if a signal arrives before the connection is open.
     fn run(
         &mut self,
         retries_left: &mut u32,
@@ -298,7 +299,7 @@ impl Attempt<'_> {
 }
 
 impl Outcome {
-    /// Returns the error of an attempt that was not a success.
+    /// Returns the error of a failed attempt, or `None`.
     fn failure(&self, attempt: &Attempt<'_>) -> Option<Error> {
         let failure = failure_of(&attempt.exchange, &self.reason, attempt.timeout_is_success)?;
         let is_plain_tcp = matches!(self.dialed.connection, Connection::Tcp(_));
@@ -340,13 +341,13 @@ impl Outcome {
     }
 }
 
-/// Returns the error of an exchange that was not a success. A difference is an
-/// error however the exchange ended.
+/// Returns the error of a failed exchange. A wrong byte is an error however the
+/// exchange ended.
 fn failure_of(exchange: &Exchange, reason: &EndReason, timeout_is_success: bool) -> Option<Error> {
     let progress = exchange.progress();
     let verdict = exchange.verdict();
     if let Verdict::Differs(difference) = verdict {
-        let text = format!("reply {difference}");
+        let text = format!("the reply {difference}");
         return Some(Error::new(Kind::Mismatch, text));
     }
     match reason {
@@ -365,13 +366,13 @@ fn failure_of(exchange: &Exchange, reason: &EndReason, timeout_is_success: bool)
         EndReason::TimedOut => {
             let text = match exchange.bytes_received() {
                 0 => "timed out without a reply".to_owned(),
-                _ => format!("timed out with {progress} received"),
+                _ => format!("timed out after {progress}"),
             };
             let error = Error::new(Kind::Timeout, text);
             let error = if exchange.is_window_full() {
                 let mib = WINDOW >> 20;
                 error.hint(format!(
-                    "at most {mib} MiB are sent ahead of the echo; --no-verify removes this limit"
+                    "at most {mib} MiB are sent ahead of the echo; use --no-verify to remove this limit"
                 ))
             } else {
                 error
@@ -382,6 +383,7 @@ fn failure_of(exchange: &Exchange, reason: &EndReason, timeout_is_success: bool)
             let text = format!("interrupted after {progress}");
             Some(Error::new(Kind::Missing, text))
         }
+        EndReason::Failed(e) if exchange.bytes_received() == 0 => Some(connection::explain(e)),
         EndReason::Failed(e) => Some(connection::explain(e).and(format_args!("after {progress}"))),
     }
 }

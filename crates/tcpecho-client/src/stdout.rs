@@ -30,7 +30,7 @@ const TERMINAL_WRITE_SIZE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct StdoutWriter {
     file: File,
-    /// Buffered bytes, of which those before `start` are written.
+    /// Buffered bytes; those before `start` have been written.
     pending: Vec<u8>,
     start: usize,
     is_terminal: bool,

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::endpoint::{self, Endpoint, Host};
 use common::{Error, Result, zone};
@@ -30,10 +30,10 @@ impl Target {
     pub(crate) fn unix(&self) -> Option<io::Result<SockAddr>> {
         match self {
             Self::Inet(..) => None,
-            Self::Unix(path) => Some(SockAddr::unix(path)),
+            Self::Unix(path) => Some(unix_address(path)),
             Self::Abstract(name) => {
                 let name = [&b"\0"[..], name].concat();
-                Some(SockAddr::unix(OsStr::from_bytes(&name)))
+                Some(unix_address(Path::new(OsStr::from_bytes(&name))))
             }
         }
     }
@@ -54,13 +54,21 @@ impl fmt::Display for Target {
     }
 }
 
+/// Returns the address of a path. The only error is a path that is too long.
+fn unix_address(path: &Path) -> io::Result<SockAddr> {
+    SockAddr::unix(path).map_err(|_| {
+        let text = "the path is too long for a Unix socket; use a shorter one";
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })
+}
+
 /// Parses the operands: the target and, if given, the bytes of the message.
 pub(crate) fn operands(words: &[OsString]) -> Result<(Target, Option<Vec<u8>>)> {
     let (target, rest) = match words {
-        [] => return Err(Error::usage("HOST:PORT is missing")),
+        [] => return Err(Error::usage("missing HOST:PORT")),
         [first, rest @ ..] => match (first.as_bytes().strip_prefix(b"unix:"), rest) {
             (Some([] | [b'@']), _) => {
-                return Err(input(first, "no path given; use unix:PATH or unix:@NAME"));
+                return Err(input(first, "missing path; use unix:PATH or unix:@NAME"));
             }
             (Some([b'@', name @ ..]), _) => (Target::Abstract(name.to_vec()), rest),
             (Some(path), _) => (Target::Unix(OsStr::from_bytes(path).into()), rest),
@@ -71,7 +79,7 @@ pub(crate) fn operands(words: &[OsString]) -> Result<(Target, Option<Vec<u8>>)> 
         [] => Ok((target, None)),
         [message] => Ok((target, Some(message.clone().into_vec()))),
         [_, extra, ..] => {
-            let why = "unexpected word after the message; quote a message with spaces";
+            let why = "unexpected operand after the message; quote a message with spaces";
             Err(Error::usage(why).with_subject(extra.to_string_lossy()))
         }
     }
@@ -106,7 +114,7 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
         }
         (Err(_), []) if is_number(first) => {
             return Err(invalid(&format!(
-                "a port without a host; use :{text} for this machine"
+                "missing host before the port; use :{text} for this machine"
             )));
         }
         (Err(why), _) => {
@@ -115,7 +123,7 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
         }
     };
     if endpoint.port == 0 {
-        return Err(invalid("cannot connect to port 0; use 1 to 65535"));
+        return Err(invalid("the port must be from 1 to 65535"));
     }
     let zone = match (zone, &endpoint.host) {
         (None, _) => None,
@@ -144,7 +152,7 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
 
 /// Removes port 0, which cannot be connected to, from a hint.
 fn without_port_0(why: &str) -> String {
-    why.replace("use 0 to 65535", "use 1 to 65535")
+    why.replace("0 to 65535", "1 to 65535")
 }
 
 fn is_number(word: &OsStr) -> bool {
@@ -210,15 +218,15 @@ mod tests {
             ),
             (
                 &["localhost:0"],
-                "localhost:0: cannot connect to port 0; use 1 to 65535",
+                "localhost:0: the port must be from 1 to 65535",
             ),
             (
                 &["unix:"],
-                "unix:: no path given; use unix:PATH or unix:@NAME",
+                "unix:: missing path; use unix:PATH or unix:@NAME",
             ),
             (
                 &["unix:@"],
-                "unix:@: no path given; use unix:PATH or unix:@NAME",
+                "unix:@: missing path; use unix:PATH or unix:@NAME",
             ),
             (
                 &["tcp://127.0.0.1:7"],
@@ -230,7 +238,7 @@ mod tests {
             ),
             (
                 &["8080"],
-                "8080: a port without a host; use :8080 for this machine",
+                "8080: missing host before the port; use :8080 for this machine",
             ),
             (
                 &["*:8080"],
@@ -255,7 +263,7 @@ mod tests {
             ),
             (
                 &["localhost:80", "a", "b"],
-                "b: unexpected word after the message; quote a message with spaces",
+                "b: unexpected operand after the message; quote a message with spaces",
             ),
         ] {
             assert_eq!(read(words).unwrap_err().to_string(), why);

@@ -4,8 +4,8 @@
 //! On a stream, echoes arrive in the order of the messages. So bytes belong to
 //! the oldest incomplete message, even if it has timed out: it is lost, and its
 //! echo is late. A datagram contains the sequence number of its message
-//! ([`crate::tag`]). If it cannot, because the message was given or is too
-//! short, it belongs to the latest message that it can be the echo of.
+//! ([`crate::tag`]). If it cannot, because the message was given or is too short,
+//! it counts as the echo of the latest message that it can match.
 //!
 //! Every message is counted once: as received, corrupt, lost, or in flight at
 //! the end. If the peer never replies, memory is bounded by [`MAX_HISTORY`] and
@@ -36,8 +36,8 @@ const MAX_IN_FLIGHT: usize = 65_536;
 /// too.
 const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
 
-/// The minimum age of a message that counts as lost at the end of the run, if
-/// neither a timeout nor a round-trip time is known.
+/// The age at which a message counts as lost at the end of the run, if neither a
+/// timeout nor a round-trip time is known.
 const DEFAULT_LOSS_AGE: Duration = Duration::from_secs(1);
 
 /// An event of a message or its echo.
@@ -94,13 +94,13 @@ pub(crate) enum Matching {
 #[derive(Debug, Default)]
 pub(crate) struct EchoTracker {
     matching: Matching,
-    /// Messages that have timed out. All are older than those in `waiting`.
+    /// Messages that have timed out. All are older than those in `in_flight`.
     timed_out: OutstandingQueue,
     /// The number of bytes of a stream that belong to timed-out messages that
     /// are no longer kept.
     bytes_to_skip: u64,
     /// Messages in flight. They expire in the order in which they were sent.
-    waiting: OutstandingQueue,
+    in_flight: OutstandingQueue,
     /// The send times of the latest answered messages, by sequence number.
     answered: HashMap<u64, Duration>,
     /// The keys of `answered` in the order in which they were added.
@@ -108,7 +108,7 @@ pub(crate) struct EchoTracker {
     /// The highest sequence number of an answered message.
     highest_answered_seq: u64,
     /// The sequence number of the latest message.
-    last: u64,
+    last_seq: u64,
     /// The send time of the first message.
     first_sent: Option<Duration>,
     /// The send time of the latest message.
@@ -124,7 +124,7 @@ pub(crate) struct EchoTracker {
     /// The number of messages with a wrong echo before the timeout.
     pub(crate) corrupt: u64,
     /// The number of messages that were in flight at the end of the run.
-    pub(crate) in_flight: u64,
+    pub(crate) in_flight_at_end: u64,
     /// The number of received messages with an echo that arrived after the echo
     /// of a later message.
     pub(crate) reordered: u64,
@@ -141,7 +141,7 @@ impl EchoTracker {
         }
     }
 
-    /// Adds a message that is about to be sent. It is lost at `expires`, which
+    /// Adds a message that is about to be sent. It times out at `expires`, which
     /// must not be earlier than for the message before it.
     pub(crate) fn record_sent(
         &mut self,
@@ -151,7 +151,7 @@ impl EchoTracker {
         expires: Duration,
     ) {
         self.count_sent(seq, now);
-        self.waiting.push(Outstanding {
+        self.in_flight.push(Outstanding {
             seq,
             payload,
             received: 0,
@@ -169,14 +169,14 @@ impl EchoTracker {
 
     fn count_sent(&mut self, seq: u64, now: Duration) {
         self.sent += 1;
-        self.last = seq;
+        self.last_seq = seq;
         self.first_sent.get_or_insert(now);
         self.last_sent = now;
     }
 
     /// Counts an attempt without a message, such as a connect, as received.
     pub(crate) fn record_success(&mut self, now: Duration) {
-        self.count_sent(self.last + 1, now);
+        self.count_sent(self.last_seq + 1, now);
         self.received += 1;
     }
 
@@ -196,7 +196,7 @@ impl EchoTracker {
             let queue = if is_late {
                 &mut self.timed_out
             } else {
-                &mut self.waiting
+                &mut self.in_flight
             };
             let Some(message) = queue.messages.front_mut() else {
                 self.record_stray(bytes.len(), events);
@@ -220,7 +220,7 @@ impl EchoTracker {
     ) {
         let (message, is_late) = match self.matching {
             Matching::Tagged(tags) => {
-                let (Tag::Verified(seq) | Tag::Unverified(seq)) = tags.read(bytes, self.last)
+                let (Tag::Verified(seq) | Tag::Unverified(seq)) = tags.read(bytes, self.last_seq)
                 else {
                     return self.record_stray(bytes.len(), events);
                 };
@@ -233,19 +233,19 @@ impl EchoTracker {
                     });
                     return;
                 }
-                match self.waiting.take(seq) {
+                match self.in_flight.take(seq) {
                     Some(message) => (Some(message), false),
                     None => (self.timed_out.take(seq), true),
                 }
             }
             Matching::Untagged | Matching::Stream => {
-                if let Some(message) = self.waiting.take_equal(bytes) {
+                if let Some(message) = self.in_flight.take_equal(bytes) {
                     (Some(message), false)
                 } else if let Some(message) = self.timed_out.take_equal(bytes) {
                     (Some(message), true)
                 } else {
                     // No message equals it, so the echo of the latest is corrupt.
-                    (self.waiting.take_last(), false)
+                    (self.in_flight.take_last(), false)
                 }
             }
         };
@@ -275,12 +275,12 @@ impl EchoTracker {
     /// may be truncated.
     pub(crate) fn record_icmp_error(&mut self, datagram: &[u8]) -> Option<u64> {
         let message = match self.matching {
-            Matching::Tagged(tags) => match tags.read(datagram, self.last) {
-                Tag::Verified(seq) | Tag::Unverified(seq) => self.waiting.take(seq),
+            Matching::Tagged(tags) => match tags.read(datagram, self.last_seq) {
+                Tag::Verified(seq) | Tag::Unverified(seq) => self.in_flight.take(seq),
                 Tag::Absent => None,
             },
             // Equal messages: assume the oldest one.
-            Matching::Untagged | Matching::Stream => self.waiting.take_first(),
+            Matching::Untagged | Matching::Stream => self.in_flight.take_first(),
         }?;
         self.lost += 1;
         Some(message.seq)
@@ -289,7 +289,7 @@ impl EchoTracker {
     /// Counts the latest message as lost, since the send failed on this host.
     /// Returns its sequence number.
     pub(crate) fn record_last_send_failure(&mut self) -> Option<u64> {
-        let message = self.waiting.take_last()?;
+        let message = self.in_flight.take_last()?;
         self.lost += 1;
         Some(message.seq)
     }
@@ -346,7 +346,7 @@ impl EchoTracker {
     /// Counts the messages that have timed out by `now` as lost.
     pub(crate) fn expire(&mut self, now: Duration, events: &mut Vec<Event>) {
         while self.next_expiry().is_some_and(|expiry| expiry <= now)
-            && let Some(message) = self.waiting.take_first()
+            && let Some(message) = self.in_flight.take_first()
         {
             self.lost += 1;
             events.push(Event::Timeout { seq: message.seq });
@@ -355,9 +355,8 @@ impl EchoTracker {
         self.trim_history();
     }
 
-    /// Removes the oldest timed-out messages if there are too many. Late
-    /// datagrams of theirs are strays from then on; late bytes of a stream are
-    /// skipped.
+    /// Removes the oldest timed-out messages if there are too many. Their late
+    /// datagrams then count as strays; late bytes of a stream are skipped.
     fn trim_history(&mut self) {
         while self.timed_out.messages.len() > MAX_HISTORY
             || self.timed_out.messages.len() > 1 && self.timed_out.bytes > MAX_HISTORY_BYTES
@@ -375,7 +374,7 @@ impl EchoTracker {
     pub(crate) fn record_connection_failure(&mut self) -> Vec<u64> {
         self.timed_out = OutstandingQueue::default();
         self.bytes_to_skip = 0;
-        let OutstandingQueue { messages, .. } = std::mem::take(&mut self.waiting);
+        let OutstandingQueue { messages, .. } = std::mem::take(&mut self.in_flight);
         self.lost += messages.len() as u64;
         messages.iter().map(|message| message.seq).collect()
     }
@@ -388,29 +387,33 @@ impl EchoTracker {
             Some(longest) => longest.saturating_mul(2),
             None => DEFAULT_LOSS_AGE,
         });
-        let OutstandingQueue { messages, .. } = std::mem::take(&mut self.waiting);
+        let OutstandingQueue { messages, .. } = std::mem::take(&mut self.in_flight);
         for message in messages {
             if self.received == 0 || now.saturating_sub(message.sent) >= max_age {
                 self.lost += 1;
             } else {
-                self.in_flight += 1;
+                self.in_flight_at_end += 1;
             }
         }
     }
 
     /// Returns when the next message times out.
     pub(crate) fn next_expiry(&self) -> Option<Duration> {
-        self.waiting.messages.front().map(|message| message.expires)
+        self.in_flight
+            .messages
+            .front()
+            .map(|message| message.expires)
     }
 
     /// Returns whether no message is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.messages.is_empty()
+        self.in_flight.messages.is_empty()
     }
 
     /// Returns whether the limits of messages in flight are reached.
     pub(crate) fn is_full(&self) -> bool {
-        self.waiting.messages.len() >= MAX_IN_FLIGHT || self.waiting.bytes >= MAX_IN_FLIGHT_BYTES
+        self.in_flight.messages.len() >= MAX_IN_FLIGHT
+            || self.in_flight.bytes >= MAX_IN_FLIGHT_BYTES
     }
 
     /// Returns the share of lost messages among those that are not in flight,

@@ -336,7 +336,7 @@ impl<'a> Connections<'a> {
             Ok(Received::Eof) => return self.handle_eof(index),
             Err(e) => return self.fail_with(index, &e),
         };
-        let is_done = slot.outstanding() == 0;
+        let is_done = slot.in_flight() == 0;
         if self.options.reconnect {
             return if is_done && slot.state() == SlotState::Open {
                 self.half_close(index)
@@ -387,7 +387,7 @@ impl<'a> Connections<'a> {
             slot.stop();
             // A closing connection counts when the peer has closed it, too.
             let can_close = slot.is_open() && slot.state() != SlotState::Closing;
-            if can_close && slot.outstanding() == 0 {
+            if can_close && slot.in_flight() == 0 {
                 self.close(index)?;
             }
         }
@@ -403,7 +403,7 @@ impl<'a> Connections<'a> {
                     self.fail(index, "the peer did not close the connection in time")?;
                 }
                 SlotState::Open | SlotState::Connecting => {
-                    self.load.stats.missing += self.slots[index].outstanding();
+                    self.load.stats.missing += self.slots[index].in_flight();
                     self.close(index)?;
                 }
             }

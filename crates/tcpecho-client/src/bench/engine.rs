@@ -61,8 +61,8 @@ impl<'a> Engine<'a> {
         self.connections.stats()
     }
 
-    /// Opens all connections, of which `first` is open already. Returns `false`
-    /// after a signal.
+    /// Opens all connections except `first`, which is already open. Returns
+    /// `false` after a signal.
     pub(crate) fn connect(&mut self, first: Connection, deadline: Instant) -> Result<bool> {
         self.connections.add_first(first)?;
         if self.options.reconnect {
@@ -75,7 +75,7 @@ impl<'a> Engine<'a> {
                 return Ok(false);
             }
             if left.is_zero() {
-                self.connections.fail_connects("connect timed out")?;
+                self.connections.fail_connects("connection timed out")?;
             }
         }
         Ok(true)
@@ -162,23 +162,23 @@ impl<'a> Engine<'a> {
     fn send_due(&mut self, schedule: Schedule, now: u64) -> Result<bool> {
         if self.options.reconnect {
             // Without an idle slot the message stays due, and its latency grows.
-            while schedule.due(self.messages_started) <= now
+            while schedule.due_time(self.messages_started) <= now
                 && self
                     .connections
-                    .reconnect_next(schedule.due(self.messages_started))?
+                    .reconnect_next(schedule.due_time(self.messages_started))?
             {
                 self.messages_started += 1;
             }
             return Ok(true);
         }
         let last = self.messages_started + MAX_BATCH as u64;
-        while self.messages_started < last && schedule.due(self.messages_started) <= now {
+        while self.messages_started < last && schedule.due_time(self.messages_started) <= now {
             let index = schedule.connection(self.messages_started);
             self.messages_started += 1;
             self.connections.queue_message(index);
         }
         self.connections.send_queued()?;
-        Ok(schedule.due(self.messages_started) > now)
+        Ok(schedule.due_time(self.messages_started) > now)
     }
 
     /// Starts all messages that were due before the end of the run, even if this
@@ -191,8 +191,9 @@ impl<'a> Engine<'a> {
         let end = end.min(elapsed).as_nanos() as u64;
         let requests = self.shutdown.requests_seen();
         while !self.send_due(schedule, end)? && self.shutdown.requests() == requests {}
-        self.connections.stats().unsent +=
-            schedule.due_by(end).saturating_sub(self.messages_started);
+        self.connections.stats().unsent += schedule
+            .count_due(end)
+            .saturating_sub(self.messages_started);
         Ok(())
     }
 
@@ -201,7 +202,7 @@ impl<'a> Engine<'a> {
         if self.options.reconnect && !self.connections.has_idle() {
             return TICK;
         }
-        let due = schedule.due(self.messages_started);
+        let due = schedule.due_time(self.messages_started);
         Duration::from_nanos(due.saturating_sub(self.connections.now()))
     }
 

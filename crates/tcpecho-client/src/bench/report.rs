@@ -214,7 +214,7 @@ impl Summary<'_> {
         }
         if self.stats.missing > 0 {
             io.report.line(format_args!(
-                "{target}: {} had not arrived when the run ended",
+                "{target}: {} did not arrive before the end of the run",
                 counted(self.stats.missing, "echo")
             ));
         }
@@ -225,7 +225,7 @@ impl Summary<'_> {
                 "were"
             };
             io.report.line(format_args!(
-                "{target}: {} {were} due but still unsent when the run ended",
+                "{target}: {} {were} due but not sent at the end of the run",
                 counted(self.stats.unsent, "message")
             ));
         }
@@ -309,7 +309,7 @@ impl Summary<'_> {
         lines.extend(latency_line(&stats.latencies));
         if let (Some(p99), Some(max)) = (stats.lateness.quantile(0.99), stats.lateness.max()) {
             lines.push(format!(
-                "sent late p99/max = {:.3}/{:.3} ms",
+                "send lateness p99/max = {:.3}/{:.3} ms",
                 json::ms(p99),
                 json::ms(max)
             ));

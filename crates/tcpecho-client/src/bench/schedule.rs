@@ -21,18 +21,18 @@ impl Schedule {
     }
 
     /// Returns the due time of message `k` of the run.
-    pub(crate) fn due(&self, k: u64) -> u64 {
+    pub(crate) fn due_time(&self, k: u64) -> u64 {
         (k as f64 * self.interval) as u64
     }
 
     /// Returns the number of messages that are due by `now`.
-    pub(crate) fn due_by(&self, now: u64) -> u64 {
+    pub(crate) fn count_due(&self, now: u64) -> u64 {
         let mut count = (now as f64 / self.interval) as u64;
-        // Corrects rounding, so that the result agrees with `due`.
-        while self.due(count) <= now {
+        // Corrects rounding, so that the result agrees with `due_time`.
+        while self.due_time(count) <= now {
             count += 1;
         }
-        while count > 0 && self.due(count - 1) > now {
+        while count > 0 && self.due_time(count - 1) > now {
             count -= 1;
         }
         count
@@ -44,8 +44,8 @@ impl Schedule {
     }
 
     /// Returns the due time of message `sequence` of a connection.
-    pub(crate) fn due_of(&self, connection: u32, sequence: u64) -> u64 {
-        self.due(sequence * self.connections + u64::from(connection))
+    pub(crate) fn due_time_on(&self, connection: u32, sequence: u64) -> u64 {
+        self.due_time(sequence * self.connections + u64::from(connection))
     }
 }
 
@@ -60,21 +60,26 @@ mod tests {
             let schedule = Schedule::new(rate, connections);
             let connection = schedule.connection(k);
             let sequence = k / connections as u64;
-            prop_assert_eq!(schedule.due_of(connection as u32, sequence), schedule.due(k));
-            prop_assert!(schedule.due(k + 1) >= schedule.due(k));
-            let by = schedule.due_by(schedule.due(k));
-            prop_assert!(by > k && schedule.due(by) > schedule.due(k));
-            prop_assert_eq!(schedule.due(by - 1), schedule.due(k));
+            prop_assert_eq!(schedule.due_time_on(connection as u32, sequence), schedule.due_time(k));
+            prop_assert!(schedule.due_time(k + 1) >= schedule.due_time(k));
+            let by = schedule.count_due(schedule.due_time(k));
+            prop_assert!(by > k && schedule.due_time(by) > schedule.due_time(k));
+            prop_assert_eq!(schedule.due_time(by - 1), schedule.due_time(k));
         }
     }
 
     #[test]
     fn due_times_do_not_drift() {
         let schedule = Schedule::new(20_000.0, 50);
-        assert_eq!(schedule.due(0), 0);
-        assert_eq!(schedule.due(20_000), 1_000_000_000);
+        assert_eq!(schedule.due_time(0), 0);
+        assert_eq!(schedule.due_time(20_000), 1_000_000_000);
         // After a year the error is still below a microsecond.
         let year = 365 * 86_400 * 20_000u64;
-        assert!(schedule.due(year).abs_diff(365 * 86_400 * 1_000_000_000) < 1000);
+        assert!(
+            schedule
+                .due_time(year)
+                .abs_diff(365 * 86_400 * 1_000_000_000)
+                < 1000
+        );
     }
 }

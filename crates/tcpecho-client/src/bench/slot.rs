@@ -142,7 +142,7 @@ impl Slot {
         self.interest.1
     }
 
-    /// Returns whether decrypted bytes can be read, for which there is no event.
+    /// Returns whether decrypted bytes wait, which the poller does not report.
     pub(super) fn has_buffered_input(&self) -> bool {
         self.connection
             .as_ref()
@@ -154,14 +154,14 @@ impl Slot {
         self.stream.has_unsent()
     }
 
-    /// Returns the number of allowed messages of which no byte is sent.
+    /// Returns the number of allowed messages that have not been started.
     pub(super) fn unsent(&self) -> u64 {
         self.stream.unsent()
     }
 
-    /// Returns the number of messages that wait for their echoes.
-    pub(super) fn outstanding(&self) -> u64 {
-        self.stream.outstanding()
+    /// Returns the number of messages in flight.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.stream.in_flight()
     }
 
     /// Allows `n` more messages to be sent.
@@ -169,7 +169,7 @@ impl Slot {
         self.stream.allow(n);
     }
 
-    /// Sends no further message; one that is sent in part is completed.
+    /// Allows no further message; a partly sent message is completed.
     pub(super) fn stop(&mut self) {
         self.stream.stop();
     }
@@ -233,7 +233,7 @@ impl Slot {
                 for sequence in started {
                     let due = self
                         .measured_from
-                        .unwrap_or_else(|| schedule.due_of(self.number, sequence));
+                        .unwrap_or_else(|| schedule.due_time_on(self.number, sequence));
                     load.stats.record_lateness(now.saturating_sub(due));
                 }
             }
@@ -257,7 +257,7 @@ impl Slot {
         };
         let now = load.now();
         let (number, measured_from) = (self.number, self.measured_from);
-        let mut sequence = self.stream.awaited();
+        let mut sequence = self.stream.next_echo();
         let (mut echoes, mut has_corrupt) = (0, false);
         let Load {
             pattern,
@@ -269,7 +269,7 @@ impl Slot {
         let is_valid = self.stream.receive(pattern, &buffer[..n], |echo| {
             let from = match (measured_from, &schedule) {
                 (Some(from), _) => from,
-                (None, Some(schedule)) => schedule.due_of(number, sequence),
+                (None, Some(schedule)) => schedule.due_time_on(number, sequence),
                 (None, None) => echo.sent_at,
             };
             sequence += 1;

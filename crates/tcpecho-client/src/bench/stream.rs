@@ -62,11 +62,11 @@ pub(crate) struct MessageStream {
     /// The sequence number of the first message that may not be sent yet.
     limit: u64,
     /// The send times of the messages in flight, oldest first. Each is for the
-    /// messages up to the sequence number beside it, exclusive.
-    times: VecDeque<(u64, u64)>,
+    /// messages up to the sequence number in the same pair, exclusive.
+    send_times: VecDeque<(u64, u64)>,
     /// Whether to record send times; with a schedule they are not needed.
     is_timed: bool,
-    /// Whether the message that is being received differs.
+    /// Whether the echo received so far is corrupt.
     is_corrupt: bool,
 }
 
@@ -80,7 +80,7 @@ impl MessageStream {
             send: start,
             receive: start,
             limit: sequence,
-            times: VecDeque::new(),
+            send_times: VecDeque::new(),
             is_timed,
             is_corrupt: false,
         }
@@ -103,7 +103,7 @@ impl MessageStream {
         self.limit += n;
     }
 
-    /// Sends no further message; one that is sent in part is completed.
+    /// Allows no further message; a partly sent message is completed.
     pub(crate) fn stop(&mut self) {
         self.limit = self.first_unsent();
     }
@@ -113,24 +113,23 @@ impl MessageStream {
         self.send.sequence < self.limit
     }
 
-    /// Returns the first message of which no byte is sent.
+    /// Returns the first message without a sent byte.
     fn first_unsent(&self) -> u64 {
         self.send.sequence + u64::from(self.send.offset > 0)
     }
 
-    /// Returns the number of allowed messages of which no byte is sent.
+    /// Returns the number of allowed messages that have not been started.
     pub(crate) fn unsent(&self) -> u64 {
         self.limit.saturating_sub(self.first_unsent())
     }
 
-    /// Returns the message of which the echo is expected next.
-    pub(crate) fn awaited(&self) -> u64 {
+    /// Returns the sequence number of the next expected echo.
+    pub(crate) fn next_echo(&self) -> u64 {
         self.receive.sequence
     }
 
-    /// Returns the number of messages that are sent, at least in part, without a
-    /// complete echo.
-    pub(crate) fn outstanding(&self) -> u64 {
+    /// Returns the number of messages in flight, partly sent ones included.
+    pub(crate) fn in_flight(&self) -> u64 {
         self.first_unsent() - self.receive.sequence
     }
 
@@ -142,12 +141,12 @@ impl MessageStream {
             let n = (end.size - end.offset).min(out.len() - len);
             pattern.fill(self.id(end.sequence), end.offset, &mut out[len..len + n]);
             len += n;
-            end = self.advanced(pattern, end, n);
+            end = self.advance(pattern, end, n);
         }
         Filled { len, end }
     }
 
-    fn advanced(&self, pattern: &Pattern, mut cursor: Cursor, n: usize) -> Cursor {
+    fn advance(&self, pattern: &Pattern, mut cursor: Cursor, n: usize) -> Cursor {
         cursor.offset += n;
         if cursor.offset == cursor.size {
             cursor = Cursor::start(pattern, self.connection, cursor.sequence + 1);
@@ -155,7 +154,7 @@ impl MessageStream {
         cursor
     }
 
-    /// Records that the first `n` bytes of [`Self::fill`]'s were sent at `now`.
+    /// Records that the first `n` bytes from [`Self::fill`] were sent at `now`.
     /// Returns the messages that start among them.
     pub(crate) fn mark_sent(
         &mut self,
@@ -170,13 +169,13 @@ impl MessageStream {
         } else {
             while n > 0 {
                 let step = (self.send.size - self.send.offset).min(n);
-                self.send = self.advanced(pattern, self.send, step);
+                self.send = self.advance(pattern, self.send, step);
                 n -= step;
             }
         }
         let after = self.first_unsent();
         if self.is_timed && after > before {
-            self.times.push_back((now, after));
+            self.send_times.push_back((now, after));
         }
         before..after
     }
@@ -184,11 +183,11 @@ impl MessageStream {
     /// Returns the send time of the oldest message in flight, `sequence`, and
     /// removes it if it is not needed for the next one.
     fn take_time(&mut self, sequence: u64) -> u64 {
-        let Some(&(time, end)) = self.times.front() else {
+        let Some(&(time, end)) = self.send_times.front() else {
             return 0;
         };
         if sequence + 1 == end {
-            self.times.pop_front();
+            self.send_times.pop_front();
         }
         time
     }
@@ -213,7 +212,7 @@ impl MessageStream {
             self.is_corrupt |= !pattern.matches(id, self.receive.offset, &bytes[..n]);
             bytes = &bytes[n..];
             let Cursor { size, sequence, .. } = self.receive;
-            self.receive = self.advanced(pattern, self.receive, n);
+            self.receive = self.advance(pattern, self.receive, n);
             if self.receive.offset == 0 {
                 on_echo(Echo {
                     sent_at: self.take_time(sequence),
@@ -257,9 +256,9 @@ mod tests {
             stream.mark_sent(&pattern, filled, n, now as u64);
             wire.extend_from_slice(&out[..n]);
         }
-        assert_eq!(stream.outstanding(), messages);
+        assert_eq!(stream.in_flight(), messages);
         tamper(&mut wire);
-        let (mut right, mut wrong) = (0, 0);
+        let (mut correct, mut corrupt) = (0, 0);
         let mut rest = &wire[..];
         let mut is_valid = true;
         for &step in steps.iter().cycle() {
@@ -268,12 +267,12 @@ mod tests {
                 break;
             }
             is_valid &= stream.receive(&pattern, &rest[..n], |echo| {
-                right += u64::from(echo.is_correct);
-                wrong += u64::from(!echo.is_correct);
+                correct += u64::from(echo.is_correct);
+                corrupt += u64::from(!echo.is_correct);
             });
             rest = &rest[n..];
         }
-        (right, wrong, is_valid)
+        (correct, corrupt, is_valid)
     }
 
     fn steps() -> impl Strategy<Value = Vec<usize>> {
@@ -302,16 +301,16 @@ mod tests {
         #[test]
         fn a_lost_byte_is_detected(messages in 2u64..20, steps in steps(), at: prop::sample::Index) {
             let sizes = Sizes { min: 16, max: 64 };
-            let (right, _, _) = run(sizes, messages, &steps, |wire| {
+            let (correct, _, _) = run(sizes, messages, &steps, |wire| {
                 wire.remove(at.index(wire.len()));
             });
-            prop_assert!(right < messages);
+            prop_assert!(correct < messages);
         }
 
         #[test]
         fn extra_bytes_are_detected(messages in 1u64..20, steps in steps()) {
-            let (right, wrong, is_valid) = run(Sizes::default(), messages, &steps, |wire| wire.push(0));
-            prop_assert_eq!((right, wrong, is_valid), (messages, 0, false));
+            let (correct, corrupt, is_valid) = run(Sizes::default(), messages, &steps, |wire| wire.push(0));
+            prop_assert_eq!((correct, corrupt, is_valid), (messages, 0, false));
         }
     }
 
@@ -338,7 +337,7 @@ mod tests {
             assert!(stream.receive(&pattern, piece, |echo| times.push(echo.sent_at)));
         }
         assert_eq!(times, [100, 100, 100, 400, 400, 400]);
-        assert!(stream.times.is_empty());
+        assert!(stream.send_times.is_empty());
     }
 
     #[test]
@@ -356,6 +355,6 @@ mod tests {
         assert_eq!(filled.len, 7);
         stream.mark_sent(&pattern, filled, 7, 2);
         assert!(!stream.has_unsent());
-        assert_eq!(stream.outstanding(), 2);
+        assert_eq!(stream.in_flight(), 2);
     }
 }

@@ -66,7 +66,7 @@ fn a_file_that_does_not_fit_into_a_datagram_is_refused() {
     let error = config_of(MAX_DATAGRAM + 1).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the message is too long for a datagram: at most 65507 bytes fit"
+        "the message is longer than a datagram: at most 65507 bytes fit"
     );
 }
 

@@ -84,7 +84,7 @@ fn event_line(address: &str, event: Event) -> String {
             ms(rtt),
             mark(reordered)
         ),
-        Event::Timeout { seq } => format!("no echo from {address}: seq={seq} timed out"),
+        Event::Timeout { seq } => format!("no echo from {address}: seq={seq}: timed out"),
         Event::Late {
             seq, rtt, offset, ..
         } => {
@@ -157,7 +157,7 @@ pub(crate) fn failure(io: &mut Io, address: &str, seq: u64, failure: &Error) -> 
         return error(io, failure, Some(address), Some(seq));
     }
     io.out.line(format_args!(
-        "no echo from {}: seq={seq} {}",
+        "no echo from {}: seq={seq}: {}",
         text::escape(address.as_bytes()),
         text::escape(failure.explanation().as_bytes())
     ))
@@ -240,7 +240,7 @@ impl Summary<'_> {
             sent: tracker.sent,
             received: tracker.received,
             lost: tracker.lost,
-            in_flight: tracker.in_flight,
+            in_flight: tracker.in_flight_at_end,
             loss_percent: rounded(tracker.loss_percent()),
             corrupt: echo.then_some(tracker.corrupt),
             duplicates: tracker.duplicates().filter(|_| echo),
@@ -271,7 +271,7 @@ impl Summary<'_> {
             (tracker.duplicates().unwrap_or(0), "duplicate"),
             (tracker.reordered, "reordered"),
             (tracker.strays().unwrap_or(0), "stray"),
-            (tracker.in_flight, "in flight"),
+            (tracker.in_flight_at_end, "in flight"),
         ];
         let others: Vec<String> = others
             .iter()

@@ -242,9 +242,9 @@ fn young_messages_are_in_flight_at_the_end() {
         tracker.finish(MS(now), timeout);
         assert_eq!(
             tracker.sent,
-            tracker.received + tracker.lost + tracker.in_flight
+            tracker.received + tracker.lost + tracker.in_flight_at_end
         );
-        (tracker.received, tracker.lost, tracker.in_flight)
+        (tracker.received, tracker.lost, tracker.in_flight_at_end)
     };
     // Twice the longest round trip is 120 ms.
     assert_eq!(at_end(2, 419, None), (2, 0, 2));
@@ -280,7 +280,7 @@ fn a_peer_that_never_replies_takes_bounded_memory() {
         tracker.expire(MS(n), &mut events);
     }
     assert!(
-        tracker.timed_out.messages.len() <= MAX_HISTORY && tracker.waiting.messages.len() <= 11
+        tracker.timed_out.messages.len() <= MAX_HISTORY && tracker.in_flight.messages.len() <= 11
     );
     assert_eq!(tracker.lost + 10, tracker.sent);
     // Echoes that arrive at last are matched as far as messages are kept.
@@ -452,9 +452,9 @@ proptest! {
             latest = latest.max(named);
         }
         tracker.finish(MS(200), Some(MS(100)));
-        let known = tracker.received + tracker.corrupt + tracker.lost + tracker.in_flight;
+        let known = tracker.received + tracker.corrupt + tracker.lost + tracker.in_flight_at_end;
         prop_assert_eq!(known, count);
-        prop_assert_eq!(tracker.in_flight, 0);
+        prop_assert_eq!(tracker.in_flight_at_end, 0);
         if corrupt == 0 {
             prop_assert_eq!((tracker.received, tracker.lost), (count - lost, lost));
             prop_assert_eq!(tracker.duplicates(), Some(twice));

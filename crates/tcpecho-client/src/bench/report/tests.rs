@@ -1,4 +1,4 @@
-//! Tests of the output of a load test, with every figure.
+//! Tests of the output of a load test with all its fields.
 
 use super::*;
 use crate::message::Sizes;
@@ -58,7 +58,7 @@ fn summary<'a>(options: &'a LoadOptions, stats: &'a LoadStats) -> Summary<'a> {
 }
 
 /// Formats the fields of a record without `time`. Numbers are rounded, since
-/// those of a histogram may be 0.1 % too high.
+/// values of a histogram can be up to 0.1 % too high.
 fn fields(record: &impl Serialize) -> String {
     let serde_json::Value::Object(fields) = serde_json::to_value(record).unwrap() else {
         panic!("not an object");
@@ -76,7 +76,7 @@ fn fields(record: &impl Serialize) -> String {
 }
 
 #[test]
-fn the_record_of_a_summary_has_every_figure() {
+fn the_summary_record_has_every_field() {
     let (stats, options) = (stats(), load(true));
     assert_eq!(
         fields(&summary(&options, &stats).record()),
@@ -101,7 +101,7 @@ fn a_summary_has_every_line() {
          7 corrupt, 1 error\n\
          latency min/avg/p50/p90/p99/p99.9/p99.99/max = \
          1.000/1.611/1.000/2.000/2.999/4.001/4.999/6.000 ms\n\
-         sent late p99/max = 99.000/100.000 ms\n\
+         send lateness p99/max = 99.000/100.000 ms\n\
          tcp rtt = 0.200 ms, 5 retransmits"
     );
     // The rate of connections is shown with --reconnect only.
@@ -130,7 +130,7 @@ fn the_record_of_an_interval_has_every_figure() {
 }
 
 #[test]
-fn counts_after_the_last_tick_are_an_interval_of_their_own() {
+fn counts_after_the_last_tick_form_another_interval() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let report = common::app::Reporter::new("test", Box::new(std::io::sink()));
     let mut io = Io::over(common::Out::new(Box::new(writer)), report);

@@ -66,7 +66,7 @@ fn every_event_has_a_line_and_a_record() {
         ),
         (
             Event::Timeout { seq },
-            "no echo from a:7: seq=3 timed out",
+            "no echo from a:7: seq=3: timed out",
             "timeout 3",
         ),
         (
