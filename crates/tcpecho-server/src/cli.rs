@@ -1,14 +1,18 @@
-//! The definition of the command line.
+//! The definition of the command line. Groups of options have files of their own.
+
+mod faults;
+mod limits;
+mod sockets;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Parser;
 use common::options::{Common, FamilyArgs};
-use common::{duration, size};
 
-use crate::fault::Delay;
+pub(crate) use faults::FaultArgs;
+pub(crate) use limits::{LimitArgs, ShutdownArgs};
+pub(crate) use sockets::{SocketArgs, TlsArgs};
 
 const AFTER_HELP: &str = "\
 Events:
@@ -157,214 +161,20 @@ pub(crate) struct Cli {
     )]
     pub(crate) ready_fd: Option<i32>,
 
-    /// Serve at most N connections at the same time [default: as the file
-    /// descriptor limit allows]
-    ///
-    /// Further clients wait in the backlog.
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..),
-        help_heading = "Limits"
-    )]
-    pub(crate) max_connections: Option<u32>,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(crate) limits: LimitArgs,
 
-    /// Serve at most N connections from one IP address at the same time
-    ///
-    /// Further connections are closed immediately.
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..),
-        help_heading = "Limits"
-    )]
-    pub(crate) max_per_ip: Option<u32>,
+    #[command(flatten, next_help_heading = "Shutdown")]
+    pub(crate) shutdown: ShutdownArgs,
 
-    /// Close connections with no traffic for this long; 0 for no limit
-    #[arg(
-        long,
-        value_name = "DURATION",
-        default_value = "5m",
-        value_parser = duration::parse,
-        help_heading = "Limits"
-    )]
-    pub(crate) idle_timeout: Duration,
+    #[command(flatten, next_help_heading = "Faults")]
+    pub(crate) faults: FaultArgs,
 
-    /// End each connection after BYTES bytes, without a reset
-    #[arg(
-        long,
-        value_name = "BYTES",
-        value_parser = nonzero_size,
-        help_heading = "Limits"
-    )]
-    pub(crate) max_bytes: Option<u64>,
+    #[command(flatten, next_help_heading = "Sockets")]
+    pub(crate) sockets: SocketArgs,
 
-    /// Read at most BYTES bytes per second from each connection
-    #[arg(
-        long,
-        value_name = "BYTES",
-        value_parser = nonzero_size,
-        help_heading = "Limits"
-    )]
-    pub(crate) rate: Option<u64>,
-
-    /// Let at most N connections wait to be accepted
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 4096,
-        value_parser = clap::value_parser!(u32).range(1..=65_535),
-        help_heading = "Limits"
-    )]
-    pub(crate) backlog: u32,
-
-    /// Serve connections with N threads [default: one per CPU, at most 4; 1 on two
-    /// CPUs or fewer]
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = clap::value_parser!(u16).range(1..=256),
-        help_heading = "Limits"
-    )]
-    pub(crate) workers: Option<u16>,
-
-    /// Exit after one connection; datagrams do not count
-    #[arg(long, conflicts_with = "count", help_heading = "Shutdown")]
-    pub(crate) once: bool,
-
-    /// Exit after N connections; datagrams do not count
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..),
-        help_heading = "Shutdown"
-    )]
-    pub(crate) count: Option<u64>,
-
-    /// Shut down after DURATION, as on SIGTERM
-    #[arg(
-        long = "for",
-        value_name = "DURATION",
-        value_parser = duration::parse_nonzero,
-        help_heading = "Shutdown"
-    )]
-    pub(crate) run_time: Option<Duration>,
-
-    /// Wait at most DURATION for open connections at shutdown
-    ///
-    /// In the last fifth of this time, the server stops reading from clients that do not read
-    /// their replies, so that they receive everything that was echoed.
-    #[arg(
-        long,
-        value_name = "DURATION",
-        default_value = "5s",
-        value_parser = duration::parse,
-        help_heading = "Shutdown"
-    )]
-    pub(crate) drain: Duration,
-
-    /// Delay each reply by DURATION plus a random 0 to JITTER
-    #[arg(
-        long,
-        value_name = "DURATION[:JITTER]",
-        value_parser = delay,
-        help_heading = "Faults"
-    )]
-    pub(crate) delay: Option<Delay>,
-
-    /// Send no reply, with probability P (0 to 1) per received chunk
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        hide_default_value = true,
-        value_parser = probability,
-        help_heading = "Faults"
-    )]
-    pub(crate) drop: f64,
-
-    /// Change one byte of the reply, with probability P (0 to 1)
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        hide_default_value = true,
-        value_parser = probability,
-        help_heading = "Faults"
-    )]
-    pub(crate) corrupt: f64,
-
-    /// Send only the beginning of the reply, with probability P (0 to 1)
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        hide_default_value = true,
-        value_parser = probability,
-        help_heading = "Faults"
-    )]
-    pub(crate) truncate: f64,
-
-    /// Reset the connection, with probability P (0 to 1)
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        hide_default_value = true,
-        value_parser = probability,
-        help_heading = "Faults"
-    )]
-    pub(crate) reset: f64,
-
-    /// Seed of the random faults, to reproduce them [default: a random seed,
-    /// printed on standard error]
-    #[arg(long, value_name = "N", help_heading = "Faults")]
-    pub(crate) seed: Option<u64>,
-
-    /// Set SO_REUSEPORT, so that several processes can share the port
-    #[arg(long, help_heading = "Sockets")]
-    pub(crate) reuse_port: bool,
-
-    /// Listen only on this network interface, unless an operand names another
-    #[arg(short = 'I', long, value_name = "IFACE", help_heading = "Sockets")]
-    pub(crate) interface: Option<String>,
-
-    /// Set the permission bits of unix:PATH, in octal, such as 660 [default: from
-    /// the umask]
-    #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
-    pub(crate) mode: Option<u32>,
-
-    /// Serve the socket passed as standard input by inetd, xinetd or systemd
-    ///
-    /// The socket is either a connection or a listening socket. Nothing is logged.
-    #[arg(
-        long,
-        conflicts_with_all = ["addrs", "port_file", "ready_fd", "reuse_port", "udp"],
-        help_heading = "Sockets"
-    )]
-    pub(crate) inetd: bool,
-
-    /// Use TLS with the certificate chain in this PEM file
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "key",
-        conflicts_with = "udp",
-        hide = !cfg!(feature = "tls"),
-        help_heading = "TLS"
-    )]
-    pub(crate) cert: Option<PathBuf>,
-
-    /// Read the private key of the certificate from this PEM file
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "cert",
-        hide = !cfg!(feature = "tls"),
-        help_heading = "TLS"
-    )]
-    pub(crate) key: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "TLS")]
+    pub(crate) tls: TlsArgs,
 
     #[command(flatten)]
     pub(crate) common: Common,
@@ -393,60 +203,5 @@ impl common::app::Cli for Cli {
             "--ssl" | "--tls" => "use --cert FILE and --key FILE",
             _ => return None,
         })
-    }
-}
-
-fn nonzero_size(text: &str) -> Result<u64, String> {
-    match size::parse(text)? {
-        0 => Err("must be at least 1".to_owned()),
-        bytes => Ok(bytes),
-    }
-}
-
-fn mode(text: &str) -> Result<u32, String> {
-    let octal = !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if octal && mode <= 0o777 => Ok(mode),
-        _ => Err("must be octal digits from 0 to 777, such as 660".to_owned()),
-    }
-}
-
-fn probability(text: &str) -> Result<f64, String> {
-    // Only digits and dots, because `f64` also parses `nan` and `1e0`.
-    let is_decimal = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    match text.parse() {
-        Ok(p) if is_decimal && (0.0..=1.0).contains(&p) => Ok(p),
-        _ => Err("must be from 0 to 1, such as 0.05".to_owned()),
-    }
-}
-
-fn delay(text: &str) -> Result<Delay, String> {
-    let (base, jitter) = text.split_once(':').unwrap_or((text, "0"));
-    Ok(Delay {
-        base: duration::parse(base)?,
-        jitter: duration::parse(jitter)?,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_checked() {
-        assert_eq!(probability("0.25"), Ok(0.25));
-        for bad in ["", ".", "1.01", "-0.1", "nan", "1e-1", "x"] {
-            assert!(probability(bad).is_err(), "{bad}");
-        }
-        let ms = Duration::from_millis;
-        let with_jitter = delay("50ms:10ms").unwrap();
-        assert_eq!((with_jitter.base, with_jitter.jitter), (ms(50), ms(10)));
-        assert_eq!(delay("1").unwrap().jitter, ms(0));
-        assert!(delay("1:").is_err() && delay(":1").is_err());
-        assert!(nonzero_size("0").is_err());
-        assert_eq!((mode("660"), mode("0600")), (Ok(0o660), Ok(0o600)));
-        for bad in ["", "8", "1000", "+7", "rw", "0o600"] {
-            assert!(mode(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -72,15 +72,15 @@ impl Config {
         let reply = cli.reply.map(|text| reply_bytes("--reply", text));
         let greeting = cli.greeting.map(|text| reply_bytes("--greeting", text));
         let faults = Faults {
-            delay: cli.delay,
-            drop: cli.drop,
-            corrupt: cli.corrupt,
-            truncate: cli.truncate,
-            reset: cli.reset,
-            seed: cli.seed.unwrap_or_else(generate_seed),
+            delay: cli.faults.delay,
+            drop: cli.faults.drop,
+            corrupt: cli.faults.corrupt,
+            truncate: cli.faults.truncate,
+            reset: cli.faults.reset,
+            seed: cli.faults.seed.unwrap_or_else(generate_seed),
         };
         let faults = faults.any_enabled().then_some(faults);
-        let generated_seed = match (&faults, cli.seed) {
+        let generated_seed = match (&faults, cli.faults.seed) {
             (Some(faults), None) => Some(faults.seed),
             _ => None,
         };
@@ -92,7 +92,7 @@ impl Config {
         {
             return Err(Error::usage("--port-file requires an operand with a port"));
         }
-        if cli.mode.is_some()
+        if cli.sockets.mode.is_some()
             && !addrs
                 .iter()
                 .any(|(_, addr)| matches!(addr, ListenAddr::Unix(_)))
@@ -101,39 +101,44 @@ impl Config {
         }
         Ok(Self {
             addrs,
-            inetd: cli.inetd,
+            inetd: cli.sockets.inetd,
             listen: listen::ListenOptions {
                 family: cli.family.family(),
-                backlog: i32::try_from(cli.backlog).unwrap_or(i32::MAX),
-                reuse_port: cli.reuse_port,
+                backlog: i32::try_from(cli.limits.backlog).unwrap_or(i32::MAX),
+                reuse_port: cli.sockets.reuse_port,
                 udp: cli.udp,
-                mode: cli.mode,
-                interface: cli.interface,
+                mode: cli.sockets.mode,
+                interface: cli.sockets.interface,
             },
             rules: Rules {
                 greeting: greeting.transpose()?.unwrap_or_default(),
                 reply: reply.transpose()?,
-                max_bytes: cli.max_bytes,
-                idle_timeout: (!cli.idle_timeout.is_zero()).then_some(cli.idle_timeout),
-                rate: cli.rate,
+                max_bytes: cli.limits.max_bytes,
+                idle_timeout: (!cli.limits.idle_timeout.is_zero())
+                    .then_some(cli.limits.idle_timeout),
+                rate: cli.limits.rate,
                 faults,
             },
-            max_connections: cli.max_connections.map(|n| n as usize),
-            max_per_ip: cli.max_per_ip,
+            max_connections: cli.limits.max_connections.map(|n| n as usize),
+            max_per_ip: cli.limits.max_per_ip,
             broadcast: cli.broadcast,
             udp_rate: cli.udp_rate,
-            count: if cli.once { Some(1) } else { cli.count },
-            run_time: cli.run_time,
-            drain: cli.drain,
-            workers: cli.workers.map_or_else(default_workers, usize::from),
-            log: match (cli.quiet || cli.inetd, cli.common.json) {
+            count: if cli.shutdown.once {
+                Some(1)
+            } else {
+                cli.shutdown.count
+            },
+            run_time: cli.shutdown.run_time,
+            drain: cli.shutdown.drain,
+            workers: cli.limits.workers.map_or_else(default_workers, usize::from),
+            log: match (cli.quiet || cli.sockets.inetd, cli.common.json) {
                 (true, _) => None,
                 (false, true) => Some(Format::Json),
                 (false, false) => Some(Format::Text),
             },
             verbose: cli.verbose,
             port_file: cli.port_file,
-            tls: match (&cli.cert, &cli.key) {
+            tls: match (&cli.tls.cert, &cli.tls.key) {
                 (Some(cert), Some(key)) => Some(TlsConfig::load(cert, key)?),
                 // The command line requires both or none.
                 _ => None,

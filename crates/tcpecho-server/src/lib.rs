@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
     // Before anything else: once this process opens descriptors, a number may
     // refer to a different one than the parent process passed.
-    let inherited = activation::take_inherited(cli.ready_fd, cli.inetd, io)?;
+    let inherited = activation::take_inherited(cli.ready_fd, cli.sockets.inetd, io)?;
     let config = Config::resolve(cli, io)?;
     // The log's thread writes to the stream directly: `io.out` would end the
     // tool when its reader closes the pipe, but the service must continue.
