@@ -43,6 +43,9 @@ impl HexMessage {
     }
 }
 
+/// The largest payload of a UDP datagram over IPv4, in bytes.
+pub(crate) const MAX_DATAGRAM: usize = 65_507;
+
 /// The largest size of a generated message, 1 GiB.
 const MAX_SIZE: u64 = 1 << 30;
 

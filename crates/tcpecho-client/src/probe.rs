@@ -25,6 +25,9 @@ use crate::tracker::{EchoTracker, Event, Matching};
 use crate::wait::{ShutdownSignal, Wake};
 
 mod datagram;
+mod pending;
+
+use pending::PendingSend;
 
 /// The size of a read in bytes, at least that of the largest datagram.
 const CHUNK_SIZE: usize = 64 * 1024;
@@ -249,10 +252,7 @@ impl ProbeRun<'_> {
         let payload = self.payload(seq);
         let now = self.started.elapsed();
         let expires = now.saturating_add(self.options.timeout);
-        self.pending = PendingSend {
-            message: Some(Rc::clone(&payload)),
-            sent: 0,
-        };
+        self.pending = PendingSend::new(Rc::clone(&payload));
         self.last_progress = Instant::now();
         self.tracker.record_sent(seq, payload, now, expires);
         Ok(true)
@@ -288,7 +288,7 @@ impl ProbeRun<'_> {
         }
         // Bytes that have arrived are read even after a send has failed.
         let before = self.pending.rest().len();
-        let send_error = send(connection, &mut self.pending).err();
+        let send_error = self.pending.send(connection).err();
         if self.pending.rest().len() < before {
             self.last_progress = Instant::now();
         }
@@ -401,49 +401,4 @@ impl ProbeRun<'_> {
         };
         summary.show(io)
     }
-}
-
-/// The message that is being sent, if any.
-#[derive(Debug, Default)]
-struct PendingSend {
-    message: Option<Rc<[u8]>>,
-    /// The number of bytes that are sent.
-    sent: usize,
-}
-
-impl PendingSend {
-    /// Returns the bytes that are not sent yet.
-    fn rest(&self) -> &[u8] {
-        self.message
-            .as_ref()
-            .map_or(&[], |message| &message[self.sent..])
-    }
-
-    /// Returns whether the message is sent completely. An empty datagram must be
-    /// sent, too.
-    fn is_sent(&self) -> bool {
-        self.message.is_none()
-    }
-
-    /// Returns the error text for a peer that does not read the message.
-    fn describe_stall(&self) -> String {
-        let (sent, all) = (self.sent, self.sent + self.rest().len());
-        format!("the peer stopped reading after {sent} of {all} bytes of the last message")
-    }
-}
-
-/// Sends as many bytes of `pending` as the socket accepts.
-fn send(connection: &mut Connection, pending: &mut PendingSend) -> io::Result<()> {
-    connection.flush()?;
-    while !pending.rest().is_empty() {
-        match connection.write(pending.rest()) {
-            Ok(n) => pending.sent += n,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-            Err(e) => return Err(e),
-        }
-    }
-    if pending.rest().is_empty() {
-        *pending = PendingSend::default();
-    }
-    Ok(())
 }

@@ -16,15 +16,13 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::connection::Connection;
 use crate::exchange::Exchange;
+use crate::message::MAX_DATAGRAM;
 use crate::stdout::StdoutWriter;
 use crate::sys;
 use crate::wait::{ShutdownSignal, Wake};
 
 /// The size of a read, from either side, in bytes.
 const CHUNK_SIZE: usize = 64 * 1024;
-
-/// The largest payload of a UDP datagram over IPv4, in bytes.
-const MAX_DATAGRAM: usize = 65_507;
 
 /// The time to wait for further input after the peer has ended its side, and
 /// for its acknowledgement of the last bytes.

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::message::MAX_DATAGRAM;
 
 fn config(args: &[&str]) -> Result<Config> {
     let args = ["tcpecho-client"].iter().chain(args);

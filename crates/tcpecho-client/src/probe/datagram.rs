@@ -6,7 +6,8 @@ use std::io;
 use common::app::Io;
 use common::{Error, Result};
 
-use super::{PendingSend, ProbeRun};
+use super::ProbeRun;
+use super::pending::PendingSend;
 use crate::connection::{self, Connection};
 use crate::sys;
 

@@ -2,6 +2,7 @@
 //! against a simulated network.
 
 use super::*;
+use crate::tag::Tag;
 use proptest::prelude::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
