@@ -4,8 +4,7 @@ use std::io::Read;
 
 use crate::harness::{Server, pattern, round_trip};
 
-/// Sends `count` bytes, each as a chunk of its own, and returns the bytes
-/// received.
+/// Sends `count` bytes, each as one chunk, and returns the bytes received.
 fn echo_one_by_one(args: &[&str], count: u8) -> Vec<u8> {
     let server = Server::start(&[&["-v", "--once"], args].concat());
     let mut client = server.connect();

@@ -28,7 +28,7 @@ fn datagrams_are_echoed_on_the_same_port() {
     for datagram in [&b"x"[..], b"", &vec![7; 65_507]] {
         assert!(exchange(&socket, datagram) == datagram);
     }
-    // TCP is served as well.
+    // TCP is also served.
     let mut other = server.connect();
     other.echo(b"hello");
     drop(other);

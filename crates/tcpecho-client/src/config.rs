@@ -99,7 +99,7 @@ pub(crate) struct MessageOptions {
 pub(crate) struct ProbeOptions {
     pub(crate) repeat: Repeat,
     pub(crate) payload: Payload,
-    /// Whether every message has a connection of its own.
+    /// Whether each message uses a new connection.
     pub(crate) reconnect: bool,
     /// The time after which a message without an echo is lost.
     pub(crate) timeout: Duration,

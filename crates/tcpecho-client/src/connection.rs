@@ -129,10 +129,10 @@ impl Connection {
     /// Returns the descriptor to poll for reading and writing. `None` if there
     /// is nothing to poll for, since a descriptor that has hung up would end
     /// every wait.
-    pub(crate) fn poll_fd(&self, read: bool, write: bool) -> Option<PollFd<'_>> {
+    pub(crate) fn poll_fd(&self, wants_read: bool, wants_write: bool) -> Option<PollFd<'_>> {
         let mut flags = PollFlags::empty();
-        flags.set(PollFlags::IN, read);
-        flags.set(PollFlags::OUT, write || self.wants_write());
+        flags.set(PollFlags::IN, wants_read);
+        flags.set(PollFlags::OUT, wants_write || self.wants_write());
         (!flags.is_empty()).then(|| PollFd::from_borrowed_fd(self.as_fd(), flags))
     }
 }

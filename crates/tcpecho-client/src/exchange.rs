@@ -75,7 +75,7 @@ pub(crate) struct Exchange {
     rule: Rule,
     /// Whether the sending side is shut down at the end of the input.
     half_close: bool,
-    /// Whether input is sent after the peer's end of file, too.
+    /// Whether input is also sent after the peer's end of file.
     send_after_peer_eof: bool,
     /// Whether the transport has no end of file.
     without_eof: bool,

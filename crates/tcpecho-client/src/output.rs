@@ -1,5 +1,5 @@
 //! Text lines and JSON records, both made from the same values: connects and
-//! errors here, [`exchange`] and [`echoes`] in modules of their own.
+//! errors here, [`exchange`] and [`echoes`] in their own modules.
 
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 //!
 //! Messages are sent on schedule whether or not the previous echo has arrived;
 //! the [`EchoTracker`] matches echoes with messages. With `--reconnect` each
-//! message has a connection of its own, and one message is in flight at a time.
-//! Over UDP, [`datagram`] sends and receives.
+//! message has its own connection, and one message is in flight at a time. Over
+//! UDP, [`datagram`] sends and receives.
 
 use std::io;
 use std::rc::Rc;

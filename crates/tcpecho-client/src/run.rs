@@ -1,5 +1,5 @@
 //! Runs the mode that [`Config`] describes. The modes that exchange one message
-//! or copy standard input are here; the others have modules of their own.
+//! or copy standard input are here; the others have their own modules.
 
 use std::io::Seek;
 use std::time::{Duration, Instant};
@@ -324,7 +324,7 @@ impl Outcome {
             target: &target,
             dialed: &self.dialed,
             exchange: &attempt.exchange,
-            ok: failure.is_none(),
+            is_success: failure.is_none(),
             capture,
             duration: self.started.elapsed(),
         };

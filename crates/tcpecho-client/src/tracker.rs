@@ -27,7 +27,7 @@ use outstanding::{Outstanding, OutstandingQueue};
 const MAX_HISTORY: usize = 65_536;
 
 /// The number of bytes of the timed-out messages that are kept. A single larger
-/// message is kept, too.
+/// message is also kept.
 const MAX_HISTORY_BYTES: usize = 4 << 20;
 
 /// The number of messages that may be in flight.

@@ -2,12 +2,11 @@
 //! descriptors.
 //!
 //! A ready listener is accepted from until its queue is empty, but at most
-//! [`BATCH`] times per event, so that connections are served as well. At the
-//! limit of open connections no listener is asked, and further clients wait in
-//! the backlog. When the system is out of descriptors or memory, accepting
-//! pauses for [`PAUSE`], because the listener stays ready and would be reported
-//! without end. The shortage is reported once, until the backlog has been
-//! emptied.
+//! [`BATCH`] times per event, so that connections are also served. At the limit
+//! of open connections no listener is asked, and further clients wait in the
+//! backlog. When the system is out of descriptors or memory, accepting pauses for
+//! [`PAUSE`], because the listener stays ready and would be reported without end.
+//! The shortage is reported once, until the backlog has been emptied.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};

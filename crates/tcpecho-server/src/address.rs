@@ -16,7 +16,7 @@ use socket2::SockAddr;
 pub(crate) enum Protocol {
     /// TCP, with or without TLS.
     Tcp,
-    /// UDP datagrams, each a chunk of its own.
+    /// UDP datagrams, each of which is one chunk.
     Udp,
     /// A Unix stream socket.
     Unix,

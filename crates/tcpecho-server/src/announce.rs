@@ -54,7 +54,7 @@ impl<'a> PortFile<'a> {
 impl Drop for PortFile<'_> {
     fn drop(&mut self) {
         if !self.is_renamed {
-            // Failing to clean up is not worth an error of its own.
+            // A failed clean-up is not reported as another error.
             let _ = fs::remove_file(&self.temporary);
         }
     }

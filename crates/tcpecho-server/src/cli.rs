@@ -1,4 +1,4 @@
-//! The definition of the command line. Groups of options have files of their own.
+//! The definition of the command line. Groups of options have their own files.
 
 mod faults;
 mod limits;

@@ -320,8 +320,8 @@ mod tests {
             }
         }
 
-        /// Each fault takes its numbers from a stream of its own, so its
-        /// decisions are the same alone and beside any other fault.
+        /// Each fault takes its numbers from its own stream, so its decisions are
+        /// the same alone and together with any other fault.
         #[test]
         fn another_fault_changes_no_decision(seed: u64, id: u64, p in 0.0..1.0) {
             let jitter = Duration::from_millis(10);

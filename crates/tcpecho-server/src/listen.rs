@@ -274,7 +274,7 @@ impl<'a> BindAttempt<'a> {
                 net::lookup(&host, port, family, Some(LOOKUP_TIMEOUT))?
             }
         };
-        // `[::]` accepts IPv4 connections, too, unless another operand does.
+        // `[::]` also accepts IPv4 connections, unless another operand does.
         let only_v6 =
             self.options.family == Family::V6 || addrs.iter().any(|(_, addr)| is_any_v4(addr));
         for mut address in addresses {

@@ -4,7 +4,7 @@
 //! lock; if the buffer is full, the record is dropped and counted. One thread
 //! takes the buffer and writes it, in pieces that any writable pipe can take.
 //! Only this thread waits for a slow reader, and only it sees a closed pipe or a
-//! full disk. Records that it cannot write are counted as dropped, too.
+//! full disk. Records that it cannot write are also counted as dropped.
 //!
 //! An event loop adds records while it handles events, and wakes the thread
 //! with [`Log::wake_writer`] before it waits again, so that a burst of records
@@ -56,7 +56,7 @@ impl Log {
         }
     }
 
-    /// Creates a log that is written to `stream`, by a thread of its own.
+    /// Creates a log that is written to `stream` by its own thread.
     pub(crate) fn start(
         stream: impl Write + Send + 'static,
         format: Format,
@@ -145,7 +145,7 @@ impl StderrQueue {
         Self(None)
     }
 
-    /// Creates a queue that is written to `stream`, by a thread of its own.
+    /// Creates a queue that is written to `stream` by its own thread.
     pub(crate) fn start(stream: impl Write + Send + 'static) -> std::io::Result<Self> {
         Ok(Self(Some(Queue::start("stderr", stream, FLUSH_TIMEOUT)?)))
     }

@@ -17,7 +17,7 @@ pub(crate) enum WorkerPool {
     /// A single worker, which shares the thread and poller of the accepting
     /// loop.
     Inline(Box<Worker>),
-    /// Workers with threads of their own.
+    /// Workers that run in their own threads.
     Threads {
         mailboxes: Vec<Mailbox>,
         /// The index of the worker that got the last connection.

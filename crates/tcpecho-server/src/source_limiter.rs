@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The largest number of sources with a window of their own.
+/// The maximum number of sources that have their own window.
 const MAX_SOURCES: usize = 16_384;
 
 /// The length of a window.
@@ -135,7 +135,7 @@ mod tests {
         // The sources beyond the table share one window.
         assert_eq!(answered.count(), MAX_SOURCES + 5);
         assert_eq!(limiter.windows.len(), MAX_SOURCES);
-        // A source in the full table still has a window of its own.
+        // A source in the full table still has its own window.
         assert!(limiter.acquire(address(0), MS(2000)));
         // A second later the table has room again.
         assert!(limiter.acquire(address(count), MS(3000)));

@@ -121,7 +121,7 @@ fn check_stale(path: &Path, address: &SockAddr, in_use: &io::Error) -> Result<()
     }
 }
 
-/// The right to replace a stale path: a lock on a file beside it. The file is
+/// The right to replace a stale path: a lock on a file next to it. The file is
 /// removed when this value is dropped.
 struct Lock {
     path: PathBuf,

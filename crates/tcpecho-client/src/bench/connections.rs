@@ -62,7 +62,7 @@ pub(super) struct Connections<'a> {
 
 impl<'a> Connections<'a> {
     /// Creates the slots without connections. `signals` is a descriptor that
-    /// [`Self::poll`] watches, too.
+    /// [`Self::poll`] also watches.
     pub(super) fn new(
         dialer: &'a Dialer,
         options: &'a LoadOptions,
@@ -325,7 +325,7 @@ impl<'a> Connections<'a> {
         let echoes = match slot.receive(&mut self.load) {
             Ok(Received::Echoes(echoes)) => echoes,
             Ok(Received::Nothing) => {
-                // TLS may have to send a message of its own.
+                // TLS may also have to send its own messages.
                 let write = slot.wants_write();
                 return slot.watch(&self.poller, true, write);
             }
@@ -385,7 +385,7 @@ impl<'a> Connections<'a> {
                 self.load.stats.unsent += slot.unsent();
             }
             slot.stop();
-            // A closing connection counts when the peer has closed it, too.
+            // A closing connection counts only when the peer has also closed it.
             let can_close = slot.is_open() && slot.state() != SlotState::Closing;
             if can_close && slot.in_flight() == 0 {
                 self.close(index)?;

@@ -1,9 +1,8 @@
 //! A slot of the load engine. It holds one connection, or with `--reconnect`
 //! one connection after another, and moves the bytes of its messages.
 //!
-//! A slot has no buffer of its own: messages are generated when they can be sent,
-//! and echoes are verified when they are read, both in one buffer that all slots
-//! share.
+//! A slot has no buffer: messages are generated when they can be sent, and echoes
+//! are verified when they are read, both in one buffer that all slots share.
 
 use std::io;
 use std::time::{Duration, Instant};

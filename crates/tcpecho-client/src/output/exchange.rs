@@ -125,7 +125,7 @@ pub(crate) struct ExchangeReport<'a> {
     pub(crate) dialed: &'a Dialed,
     pub(crate) exchange: &'a Exchange,
     /// Whether the exchange was a success.
-    pub(crate) ok: bool,
+    pub(crate) is_success: bool,
     /// The reply, if it was not printed.
     pub(crate) capture: Option<&'a ReplyCapture>,
     /// The duration of the exchange, without the connect.
@@ -159,7 +159,7 @@ impl ExchangeReport<'_> {
             address: &self.dialed.address,
             bytes_sent: self.exchange.bytes_sent(),
             bytes_received: self.exchange.bytes_received(),
-            ok: self.ok,
+            ok: self.is_success,
             corrupt: offset.is_some(),
             offset,
             data: data.unwrap_or_default(),

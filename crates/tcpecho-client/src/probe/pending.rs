@@ -29,8 +29,8 @@ impl PendingSend {
             .map_or(&[], |message| &message[self.sent..])
     }
 
-    /// Returns whether the message is sent completely. An empty datagram must be
-    /// sent, too.
+    /// Returns whether the message is sent completely. An empty datagram must
+    /// also be sent.
     pub(super) fn is_sent(&self) -> bool {
         self.message.is_none()
     }
