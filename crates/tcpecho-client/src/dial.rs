@@ -8,17 +8,13 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use common::address::Family;
 use common::app::Reporter;
-use common::endpoint::{Endpoint, Host};
+use common::endpoint::Endpoint;
 use common::{Error, Kind, Result, zone};
-use net::Waker;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFd;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::connection::{self, Connection};
@@ -27,8 +23,8 @@ use crate::target::Target;
 use crate::tls;
 use crate::wait::{ShutdownSignal, Wake};
 
-/// The delay between attempts to connect to a Unix socket with a full backlog.
-const BACKLOG_RETRY_DELAY: Duration = Duration::from_millis(10);
+mod lookup;
+mod unix;
 
 /// The settings of a connect.
 #[derive(Clone, Debug)]
@@ -89,7 +85,7 @@ impl Dialer {
             Socket::new(Domain::for_address(source), Type::DGRAM, None)
                 .and_then(|socket| {
                     if let Some(interface) = &options.interface {
-                        bind_device(&socket, interface)?;
+                        net::bind_to_interface(&socket, interface)?;
                     }
                     socket.bind(&source.into())
                 })
@@ -101,7 +97,7 @@ impl Dialer {
                 Family::V4 | Family::Any => Domain::IPV4,
             };
             Socket::new(domain, Type::DGRAM, None)
-                .and_then(|socket| bind_device(&socket, interface))
+                .and_then(|socket| net::bind_to_interface(&socket, interface))
                 .map_err(|e| Error::local(&e).with_subject("--interface"))?;
         }
         let tls = options.tls.as_ref().map(tls::TlsConnector::new);
@@ -302,7 +298,7 @@ impl Dialer {
     /// Binds a new socket to the source address and the interface.
     fn bind(&self, socket: &Socket, address: &SocketAddr) -> io::Result<()> {
         if let Some(interface) = &self.options.interface {
-            bind_device(socket, interface)?;
+            net::bind_to_interface(socket, interface)?;
         }
         if let Some(source) = self.options.source {
             if address.is_ipv4() {
@@ -346,106 +342,6 @@ impl Dialer {
             Connection::Udp(socket.into())
         })
     }
-
-    fn connect_unix(&self, shutdown: &ShutdownSignal) -> Result<Option<Dialed>> {
-        let started = Instant::now();
-        let address = self.options.target.unix();
-        let address = address.unwrap_or_else(|| Err(io::ErrorKind::InvalidInput.into()));
-        let address = address.map_err(|e| Error::local(&e))?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::local(&e))?;
-        socket.set_nonblocking(true).map_err(|e| Error::local(&e))?;
-        loop {
-            match socket.connect(&address) {
-                Ok(()) => break,
-                // The backlog is full, and no event reports when it has room.
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    if started.elapsed() >= self.options.timeout {
-                        return Err(Error::new(Kind::Timeout, "connection timed out"));
-                    }
-                    if shutdown.sleep(BACKLOG_RETRY_DELAY)? == Wake::Shutdown {
-                        return Ok(None);
-                    }
-                }
-                // A missing socket file is a local error, unless the socket
-                // existed before or the run only tests whether it exists.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    self.is_socket_missing.set(true);
-                    let is_answer = self.options.connect_only || self.has_connected.get();
-                    let kind = if is_answer {
-                        Kind::Refused
-                    } else {
-                        Kind::System
-                    };
-                    return Err(Error::new(kind, "the socket does not exist"));
-                }
-                Err(e) => return Err(Error::network(&e)),
-            }
-        }
-        self.has_connected.set(true);
-        Ok(Some(Dialed {
-            connection: Connection::Unix(UnixStream::from(socket)),
-            address: self.target_name(),
-            connect: started.elapsed(),
-            tls: None,
-        }))
-    }
-
-    /// Looks up the addresses of the target; returns `None` after a signal.
-    /// getaddrinfo(3) cannot be interrupted, so it runs in a thread that may
-    /// outlive this call.
-    fn lookup(
-        &self,
-        endpoint: &Endpoint,
-        deadline: Option<Instant>,
-        shutdown: &ShutdownSignal,
-    ) -> Result<Option<Vec<SocketAddr>>> {
-        let family = match self.options.source {
-            Some(SocketAddr::V4(_)) => Family::V4,
-            Some(SocketAddr::V6(_)) => Family::V6,
-            None => self.options.family,
-        };
-        if let Host::Address(_) = endpoint.host {
-            let mut found = net::lookup(&endpoint.host, endpoint.port, family, None)?;
-            if let Target::Inet(_, Some(zone)) = &self.options.target {
-                let index = zone::index(zone).map_err(|why| Error::new(Kind::System, why))?;
-                for address in &mut found {
-                    *address = zone::within(*address, index);
-                }
-            }
-            return Ok(Some(found));
-        }
-        let local = |e: io::Error| Error::local(&e).with_subject(self.target_name());
-        let (sender, receiver) = mpsc::channel();
-        let waker = Waker::new().map_err(local)?;
-        let done = waker.clone();
-        let Endpoint { mut host, port } = endpoint.clone();
-        if let Host::Name(name) = &host {
-            let ascii = zone::to_ascii(name).map_err(|why| Error::new(Kind::Input, why))?;
-            host = Host::Name(ascii);
-        }
-        thread::Builder::new()
-            .name("lookup".to_owned())
-            .spawn(move || {
-                // Sending fails if the receiver has given up waiting.
-                let _ = sender.send(net::lookup(&host, port, family, None));
-                done.wake();
-            })
-            .map_err(local)?;
-        let mut fds = vec![PollFd::new(&waker, PollFlags::IN)];
-        match shutdown.wait(&mut fds, deadline)? {
-            Wake::Shutdown => Ok(None),
-            Wake::TimedOut => {
-                Err(Error::new(Kind::Name, "name lookup timed out")
-                    .with_subject(self.target_name()))
-            }
-            Wake::Ready => receiver
-                .recv()
-                .map_err(|_| {
-                    Error::new(Kind::Name, "name lookup failed").with_subject(self.target_name())
-                })?
-                .map(Some),
-        }
-    }
 }
 
 /// Returns the error of a source address that cannot be bound.
@@ -469,23 +365,4 @@ fn is_retryable_connect(kind: Kind) -> bool {
         kind,
         Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Reset | Kind::Name
     )
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
-    let result = socket.bind_device(Some(interface.as_bytes()));
-    result.map_err(|e| match e.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::NODEV.raw_os_error() => {
-            io::Error::other(format!("no network interface named {interface}"))
-        }
-        _ => e,
-    })
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "--interface is not supported on this system",
-    ))
 }

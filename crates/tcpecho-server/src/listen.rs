@@ -346,7 +346,7 @@ impl<'a> BindAttempt<'a> {
     ) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), kind, None)?;
         if let Some(interface) = interface {
-            bind_device(&socket, interface)?;
+            net::bind_to_interface(&socket, interface)?;
         }
         if address.is_ipv6() {
             socket.set_only_v6(only_v6)?;
@@ -380,25 +380,6 @@ fn set_listener_options(socket: &Socket) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_out_of_band_inline(true)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
-    let result = socket.bind_device(Some(interface.as_bytes()));
-    result.map_err(|e| match e.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::NODEV.raw_os_error() => {
-            io::Error::other(format!("no network interface named {interface}"))
-        }
-        _ => e,
-    })
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "--interface is not supported on this system",
-    ))
 }
 
 fn is_any_v4(addr: &ListenAddr) -> bool {
