@@ -1,7 +1,7 @@
 //! One end of a TLS session, and a simulated network that may change bytes, for
 //! tests of the other end: fuzz targets and property tests.
 //!
-//! The other end is the code under test. It echoes what it receives, over a
+//! The other end is the code under test. It echoes the received bytes over a
 //! socket. The input bytes decide what the peer and the network do.
 
 use std::io::{Read, Write};
