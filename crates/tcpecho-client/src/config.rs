@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::endpoint::Host;
 use common::{Error, Result};
 
 use crate::cli::Cli;
@@ -200,6 +199,7 @@ fn tls_options(cli: &Cli, _: &Target) -> Result<Option<crate::tls::TlsOptions>> 
 /// Returns the settings of TLS, or `None` without `--tls`.
 #[cfg(feature = "tls")]
 fn tls_options(cli: &Cli, target: &Target) -> Result<Option<crate::tls::TlsOptions>> {
+    use common::endpoint::Host;
     if !cli.tls.on {
         return Ok(None);
     }
