@@ -68,7 +68,7 @@ impl ReceiveBuffers {
         received.extend(self.0.packets_mut().filter_map(|packet| {
             Some(Datagram {
                 pktinfo: PacketInfo::parse(packet.control),
-                source: packet.address?,
+                source: packet.address()?,
                 data: packet.data,
             })
         }));

@@ -2,14 +2,12 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
 use rustix::net::SendFlags;
 
-use super::address::socket_address;
-use super::{MAX_MESSAGES, Message, Packet, PacketMut, RecvLayout};
+use super::{MAX_MESSAGES, Message, Packet, PacketMut, RecvLayout, Source};
 
 /// The size of an address that the kernel writes: a `sockaddr_in6`.
 const NAME: usize = 28;
@@ -46,7 +44,7 @@ impl std::fmt::Debug for RecvBatch {
 }
 
 impl RecvBatch {
-    /// Allocates the buffers.
+    /// Allocates the buffers of a batch.
     pub fn new(layout: RecvLayout) -> Self {
         let RecvLayout {
             slots,
@@ -107,6 +105,7 @@ impl RecvBatch {
         self.receive_with(socket, max, libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE)
     }
 
+    #[inline]
     fn receive_with(&mut self, socket: impl AsFd, max: usize, flags: i32) -> io::Result<usize> {
         let name = if self.layout.has_address { NAME } else { 0 };
         // The other headers have not changed since the last call.
@@ -140,15 +139,17 @@ impl RecvBatch {
     }
 
     /// Returns a packet of the last batch.
+    #[inline]
     pub fn packet(&self, slot: usize) -> Packet<'_> {
         let RecvLayout { size, control, .. } = self.layout;
         let header = &self.headers[slot];
-        let (data, controls) = (&self.data[slot * size..], &self.control[slot * control..]);
+        let data = (header.msg_len as usize).min(size);
+        let control_used = (header.msg_hdr.msg_controllen as usize).min(control);
         Packet {
-            data: &data[..(header.msg_len as usize).min(size)],
-            control: &controls[..(header.msg_hdr.msg_controllen as usize).min(control)],
-            address: address(header, self.names.get(slot)),
+            data: &self.data[slot * size..slot * size + data],
+            control: &self.control[slot * control..slot * control + control_used],
             is_truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            source: name(header, self.names.get(slot)),
         }
     }
 
@@ -164,19 +165,22 @@ impl RecvBatch {
         let headers = self.headers[..self.received].iter().enumerate();
         headers
             .zip(self.data.chunks_exact_mut(size))
-            .map(move |((slot, header), data)| PacketMut {
-                data: &mut data[..(header.msg_len as usize).min(size)],
-                control: &controls[slot * control..]
-                    [..(header.msg_hdr.msg_controllen as usize).min(control)],
-                address: address(header, names.get(slot)),
+            .map(move |((slot, header), data)| {
+                let control_used = (header.msg_hdr.msg_controllen as usize).min(control);
+                PacketMut {
+                    data: &mut data[..(header.msg_len as usize).min(size)],
+                    control: &controls[slot * control..slot * control + control_used],
+                    source: name(header, names.get(slot)),
+                }
             })
     }
 }
 
-/// Returns the address of a packet, if the kernel has written one.
-fn address(header: &libc::mmsghdr, name: Option<&[u8; NAME]>) -> Option<SocketAddr> {
+/// Returns the bytes of the address that the kernel has written.
+#[inline]
+fn name<'a>(header: &libc::mmsghdr, name: Option<&'a [u8; NAME]>) -> Source<'a> {
     let length = (header.msg_hdr.msg_namelen as usize).min(NAME);
-    socket_address(&name?[..length])
+    Source::Name(name.map_or(&[], |name| &name[..length]))
 }
 
 /// Sends messages, at most [`MAX_MESSAGES`], without blocking. Returns the number of
@@ -187,60 +191,51 @@ pub fn send<'a>(
     messages: impl IntoIterator<Item = Message<'a>>,
     flags: SendFlags,
 ) -> io::Result<usize> {
-    let fd = socket.as_fd().as_raw_fd();
-    let flags = flags.bits().cast_signed() | libc::MSG_DONTWAIT;
-    let mut messages = messages.into_iter().take(MAX_MESSAGES);
-    let Some(first) = messages.next() else {
-        return Ok(0);
-    };
-    let second = messages.next();
-    if second.is_none() && first.control.is_empty() {
-        return send_one(fd, &first, flags);
-    }
+    // Only the parts in use are written.
     let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; MAX_MESSAGES];
     let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MAX_MESSAGES];
-    let mut count: libc::c_uint = 0;
-    let all = [Some(first), second].into_iter().flatten().chain(messages);
-    for ((message, vector), slot) in all.zip(&mut vectors).zip(&mut headers) {
-        let mut header = empty_header();
-        let fields = &mut header.msg_hdr;
+    let mut count = 0;
+    let slots = vectors.iter_mut().zip(&mut headers);
+    for ((vector, header), message) in slots.zip(messages) {
+        let vector = vector.write(libc::iovec {
+            iov_base: message.data.as_ptr().cast_mut().cast(),
+            iov_len: message.data.len(),
+        });
+        let fields = &mut header.write(empty_header()).msg_hdr;
+        fields.msg_iov = vector;
+        fields.msg_iovlen = 1;
         if let Some(to) = message.to {
             fields.msg_name = to.as_ptr().cast_mut().cast();
             fields.msg_namelen = to.len();
         }
-        fields.msg_iov = vector.write(libc::iovec {
-            iov_base: message.data.as_ptr().cast_mut().cast(),
-            iov_len: message.data.len(),
-        });
-        fields.msg_iovlen = 1;
         if !message.control.is_empty() {
             fields.msg_control = message.control.as_ptr().cast_mut().cast();
             fields.msg_controllen = message.control.len() as _;
         }
-        slot.write(header);
         count += 1;
     }
+    if count == 0 {
+        return Ok(0);
+    }
+    let fd = socket.as_fd().as_raw_fd();
+    let flags = flags.bits().cast_signed() | libc::MSG_DONTWAIT;
+    let first = headers.as_mut_ptr().cast::<libc::mmsghdr>();
     // SAFETY: the first `count` headers are initialised. They point to addresses, control
     // messages and data with their lengths, and to vectors on this stack; all live during
     // the call, and the kernel only reads them, except for each header's `msg_len`.
-    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr().cast(), count, flags as _) };
+    let sent = unsafe {
+        let message = &(*first).msg_hdr;
+        if count == 1 && message.msg_control.is_null() {
+            // sendto is cheaper than a batch of one.
+            let (data, name) = (&*message.msg_iov, message.msg_name);
+            let to = (name.cast_const().cast(), message.msg_namelen);
+            let length = libc::sendto(fd, data.iov_base, data.iov_len, flags, to.0, to.1);
+            if length < 0 { -1 } else { 1 }
+        } else {
+            libc::sendmmsg(fd, first, count, flags as _)
+        }
+    };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-}
-
-/// Sends one message without control messages, which is cheaper than a batch of one.
-fn send_one(fd: i32, message: &Message<'_>, flags: i32) -> io::Result<usize> {
-    let (to, to_len) = message
-        .to
-        .map_or((ptr::null(), 0), |to| (to.as_ptr().cast(), to.len()));
-    let data = message.data;
-    // SAFETY: data and address are given with their lengths and only read. Without an
-    // address both are zero.
-    let sent = unsafe { libc::sendto(fd, data.as_ptr().cast(), data.len(), flags, to, to_len) };
-    if sent < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(1)
-    }
 }
 
 fn empty_header() -> libc::mmsghdr {

@@ -73,18 +73,24 @@ pub struct RecvLayout {
     pub has_address: bool,
 }
 
-/// A received packet.
+/// A received packet, the bytes of which are in the batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// The data of the packet.
     pub data: &'a [u8],
     /// The control messages of the packet, one after the other.
     pub control: &'a [u8],
-    /// The source address or, in the error queue, the original destination.
-    pub address: Option<SocketAddr>,
     /// Whether the packet was longer than its buffer. Without `recvmmsg` this is also
     /// true for one that fills it.
     pub is_truncated: bool,
+    source: Source<'a>,
+}
+
+impl Packet<'_> {
+    /// Returns the source address or, in the error queue, the original destination.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.source.address()
+    }
 }
 
 /// A received packet that can be modified in its buffer.
@@ -94,8 +100,43 @@ pub struct PacketMut<'a> {
     pub data: &'a mut [u8],
     /// The control messages of the packet, one after the other.
     pub control: &'a [u8],
-    /// The source address.
-    pub address: Option<SocketAddr>,
+    source: Source<'a>,
+}
+
+impl PacketMut<'_> {
+    /// Returns the source address.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.source.address()
+    }
+}
+
+/// The address of a packet. That of the kernel is parsed only if it is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg_attr(portable_batches, allow(dead_code, reason = "only `batch` creates it"))]
+    Name(&'a [u8]),
+    #[cfg(any(
+        test,
+        portable_batches,
+        not(any(target_os = "linux", target_os = "android"))
+    ))]
+    Address(Option<&'a SocketAddr>),
+}
+
+impl Source<'_> {
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Self::Name(bytes) => socket_address(bytes),
+            #[cfg(any(
+                test,
+                portable_batches,
+                not(any(target_os = "linux", target_os = "android"))
+            ))]
+            Self::Address(address) => address.copied(),
+        }
+    }
 }
 
 /// A message to send.

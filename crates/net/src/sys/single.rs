@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, SocketAddrAny};
 
-use super::{MAX_MESSAGES, Message, Packet, PacketMut, RecvLayout};
+use super::{MAX_MESSAGES, Message, Packet, PacketMut, RecvLayout, Source};
 
 /// The buffers for a batch of received packets.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct RecvBatch {
 }
 
 impl RecvBatch {
-    /// Allocates the buffers.
+    /// Allocates the buffers of a batch.
     pub fn new(layout: RecvLayout) -> Self {
         Self {
             layout,
@@ -70,13 +70,13 @@ impl RecvBatch {
 
     /// Returns a packet of the last batch.
     pub fn packet(&self, slot: usize) -> Packet<'_> {
-        let (length, address) = self.received[slot];
-        let size = self.layout.size;
+        let (length, address) = &self.received[slot];
+        let (length, size) = (*length, self.layout.size);
         Packet {
             data: &self.data[slot * size..][..length],
             control: &[],
-            address: address.filter(|_| self.layout.has_address),
             is_truncated: length == size,
+            source: Source::Address(address.as_ref().filter(|_| self.layout.has_address)),
         }
     }
 
@@ -95,7 +95,7 @@ impl RecvBatch {
             .map(move |((length, address), data)| PacketMut {
                 data: &mut data[..*length],
                 control: &[],
-                address: address.filter(|_| has_address),
+                source: Source::Address(address.as_ref().filter(|_| has_address)),
             })
     }
 }

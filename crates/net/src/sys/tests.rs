@@ -57,7 +57,7 @@ macro_rules! test_batches {
                         assert_eq!(batch.packets().count(), expected);
                         for slot in 0..count {
                             let packet = batch.packet(slot);
-                            assert_eq!(packet.address, from);
+                            assert_eq!(packet.address(), from);
                             assert!(packet.control.is_empty());
                             received.push((packet.data.to_vec(), packet.is_truncated));
                         }
@@ -84,7 +84,7 @@ macro_rules! test_batches {
                     assert_eq!(send(&a, messages, SendFlags::empty()).unwrap(), 2);
                     assert_eq!(batch.receive(&b, 4).unwrap(), 2);
                     for packet in batch.packets_mut() {
-                        assert_eq!(packet.address, a.local_addr().ok());
+                        assert_eq!(packet.address(), a.local_addr().ok());
                         packet.data[0] = b'X';
                     }
                     let data: Vec<&[u8]> = batch.packets().map(|packet| packet.data).collect();
@@ -107,7 +107,7 @@ macro_rules! test_batches {
                 });
                 assert_eq!(batch.slots(), 100);
                 assert_eq!(batch.receive(&b, 100).unwrap(), 64);
-                assert!(batch.packets().all(|packet| packet.address.is_none()));
+                assert!(batch.packets().all(|packet| packet.address().is_none()));
             }
 
             #[test]

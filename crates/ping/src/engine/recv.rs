@@ -114,7 +114,7 @@ impl Engine {
             channel.drops = channel.drops.max(drops);
         }
         let is_raw = channel.socket.is_raw();
-        let Some(from) = received.address.map(|name| name.ip()) else {
+        let Some(from) = received.address().map(|name| name.ip()) else {
             return Ok(());
         };
         let Some(echo) = packet::reply(channel.version, is_raw, received.data) else {
@@ -184,7 +184,7 @@ impl Engine {
             icmp_type: notice.icmp_type,
             code: notice.code,
             info: notice.info,
-            from: received.address.map(|name| name.ip()),
+            from: received.address().map(|name| name.ip()),
         };
         let number = self.tracker.match_quoted(&notice.request, notice.to.into());
         match number.and_then(|number| self.tracker.identify(number)) {
@@ -228,7 +228,7 @@ impl Engine {
                 }
                 errors.has_network_error = true;
                 let channel = &self.channels[index];
-                let to = received.address.map(|name| name.ip());
+                let to = received.address().map(|name| name.ip());
                 let echo = packet::quoted(channel.version, received.data);
                 let (Some(to), Some(echo)) = (to, echo) else {
                     continue;
