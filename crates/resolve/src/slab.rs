@@ -21,6 +21,12 @@ impl<T> Slab<T> {
         self.entries.len() - self.free.len()
     }
 
+    /// Returns the key of the next value.
+    pub(crate) fn next_key(&self) -> u32 {
+        let last = self.free.last().copied();
+        last.unwrap_or(self.entries.len() as u32)
+    }
+
     /// Inserts a value and returns its key.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(key) = self.free.pop() {

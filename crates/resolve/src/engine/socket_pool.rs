@@ -9,6 +9,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use net::sys::RecvBatch;
+
+use super::query::QueryId;
 use super::udp::{BATCH, EphemeralSocket, QueryIds};
 
 /// Sockets in use for new queries.
@@ -63,7 +66,7 @@ impl SocketPool {
         0..self.sockets.len()
     }
 
-    pub(crate) fn get(&self, number: usize) -> Option<&EphemeralSocket> {
+    fn get(&self, number: usize) -> Option<&EphemeralSocket> {
         self.sockets.get(number)?.as_ref()
     }
 
@@ -71,12 +74,48 @@ impl SocketPool {
         self.sockets.get_mut(number)?.as_mut()
     }
 
-    /// Returns the slab key of the query with this ID on the socket that received
-    /// a datagram. A socket that was closed since then has no queries, even if
-    /// another one uses its number.
-    pub(crate) fn query(&self, number: usize, serial: u32, id: u16) -> Option<u32> {
+    /// Returns the query with this ID on the socket that received a datagram. A socket
+    /// that was closed since then has no queries, even if another one uses its number.
+    pub(crate) fn query(&self, number: usize, serial: u32, id: u16) -> Option<QueryId> {
         let socket = self.get(number).filter(|socket| socket.serial == serial)?;
         socket.query(id)
+    }
+
+    /// Returns all outstanding queries of a socket.
+    pub(crate) fn queries(&self, number: usize) -> Vec<QueryId> {
+        let socket = self.get(number).into_iter();
+        socket.flat_map(EphemeralSocket::queries).collect()
+    }
+
+    /// Returns the outstanding queries of all sockets.
+    pub(crate) fn all_queries(&self) -> impl Iterator<Item = QueryId> {
+        self.iter().flat_map(|(_, socket)| socket.queries())
+    }
+
+    /// Returns the numbers of the sockets with outstanding queries.
+    pub(crate) fn awaited(&self) -> Vec<usize> {
+        let awaited = self.iter().filter(|(_, socket)| socket.outstanding > 0);
+        awaited.map(|(number, _)| number).collect()
+    }
+
+    /// Receives the datagrams that arrived on a socket, up to a batch, and returns the
+    /// socket's serial number. Fails with `WouldBlock` if the receive buffer is empty.
+    pub(crate) fn receive(&self, number: usize, batch: &mut RecvBatch) -> io::Result<u32> {
+        let socket = self.get(number).ok_or(io::ErrorKind::WouldBlock)?;
+        batch.receive(&socket.socket, BATCH)?;
+        Ok(socket.serial)
+    }
+
+    /// Ends the batch of a socket, so that the next query goes to another one.
+    pub(crate) fn end_batch(&mut self, number: usize) {
+        if self.get(number).is_some_and(EphemeralSocket::has_unsent) {
+            self.rotate();
+        }
+    }
+
+    /// Sends the batch of a socket; see [`EphemeralSocket::flush`].
+    pub(crate) fn flush(&mut self, number: usize) -> Option<io::Error> {
+        self.get_mut(number)?.flush()
     }
 
     /// Returns how many datagrams fit into the receive buffers of the active
@@ -145,7 +184,7 @@ impl SocketPool {
     }
 
     /// Selects the next active socket after a batch is complete.
-    pub(crate) fn rotate(&mut self) {
+    fn rotate(&mut self) {
         if !self.active.is_empty() {
             self.current = (self.current + 1) % self.active.len();
         }
@@ -205,6 +244,11 @@ mod tests {
     use super::*;
     use std::net::UdpSocket;
 
+    const QUERY: QueryId = QueryId {
+        lookup: 1,
+        serial: 2,
+    };
+
     /// The sockets for a server that does not answer, and a simulated clock.
     struct Fixture {
         pool: SocketPool,
@@ -236,7 +280,7 @@ mod tests {
                 .unwrap();
             self.opened += usize::from(is_new);
             let socket = self.pool.get_mut(number).unwrap();
-            (number, socket.allocate_id(&mut self.ids, 1).unwrap())
+            (number, socket.allocate_id(&mut self.ids, QUERY).unwrap())
         }
 
         fn open_sockets(&self) -> usize {
@@ -275,7 +319,7 @@ mod tests {
         let mut fixture = Fixture::new(1);
         let (number, old_id) = fixture.query();
         let old = fixture.pool.get(number).unwrap().serial;
-        assert_eq!(fixture.pool.query(number, old, old_id), Some(1));
+        assert_eq!(fixture.pool.query(number, old, old_id), Some(QUERY));
         // The socket expires with a query outstanding and is closed after the
         // answer; the next one takes its number.
         fixture.now += MAX_AGE;
@@ -287,7 +331,7 @@ mod tests {
         let (third, id) = fixture.query();
         assert_eq!(third, number);
         let new = fixture.pool.get(number).unwrap().serial;
-        assert_eq!(fixture.pool.query(number, new, id), Some(1));
+        assert_eq!(fixture.pool.query(number, new, id), Some(QUERY));
         assert_eq!(fixture.pool.query(number, old, id), None);
     }
 

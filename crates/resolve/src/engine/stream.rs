@@ -13,6 +13,7 @@ use std::time::Instant;
 use socket2::{Domain, Socket, Type};
 
 use super::frames::FrameBuffer;
+use super::query::QueryId;
 use super::udp::QueryIds;
 use crate::tls::Session;
 
@@ -44,8 +45,7 @@ pub(crate) struct Stream {
 /// A query on a connection, in the queue or sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueuedQuery {
-    /// The slab key of the query.
-    pub(crate) key: u32,
+    pub(crate) id: QueryId,
     /// The time at which it left the queue.
     pub(crate) sent: Option<Instant>,
 }
@@ -93,7 +93,7 @@ impl Stream {
     pub(crate) fn send(
         &mut self,
         ids: &mut QueryIds,
-        key: u32,
+        query: QueryId,
         compose: impl FnOnce(u16, &mut Vec<u8>),
     ) -> io::Result<u16> {
         let id = loop {
@@ -108,8 +108,11 @@ impl Stream {
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         message[..2].copy_from_slice(&length.to_be_bytes());
         self.queue.push_back((id, message));
-        let sent = None;
-        self.queries.insert(id, QueuedQuery { key, sent });
+        let queued = QueuedQuery {
+            id: query,
+            sent: None,
+        };
+        self.queries.insert(id, queued);
         Ok(id)
     }
 
@@ -122,11 +125,11 @@ impl Stream {
         }
     }
 
-    /// Returns the slab key of the query with this ID and when it was sent;
-    /// `None` if it is still in the queue.
-    pub(crate) fn sent_query(&self, id: u16) -> Option<(u32, Instant)> {
+    /// Returns the query with this ID and when it was sent; `None` if it is still in
+    /// the queue.
+    pub(crate) fn sent_query(&self, id: u16) -> Option<(QueryId, Instant)> {
         let query = self.queries.get(&id)?;
-        Some((query.key, query.sent?))
+        Some((query.id, query.sent?))
     }
 
     /// Returns how many more queries it would send now.

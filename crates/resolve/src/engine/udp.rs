@@ -13,6 +13,8 @@ use std::time::Instant;
 
 use net::sys::{self, Message, RecvBatch, RecvLayout, SendFlags};
 
+use super::query::QueryId;
+
 /// The maximum number of datagrams per system call.
 pub(super) const BATCH: usize = 32;
 
@@ -88,8 +90,8 @@ pub(crate) struct EphemeralSocket {
     pub(crate) socket: UdpSocket,
     /// Distinguishes this socket from earlier ones with the same number.
     pub(crate) serial: u32,
-    /// The slab keys of the queries by ID.
-    queries: HashMap<u16, u32, BuildHasherDefault<IdHasher>>,
+    /// The outstanding queries by the ID in their header.
+    queries: HashMap<u16, QueryId, BuildHasherDefault<IdHasher>>,
     /// The number of queries for which an answer is still accepted.
     pub(crate) outstanding: usize,
     /// The number of further queries before the socket expires.
@@ -164,12 +166,12 @@ impl EphemeralSocket {
         self.ends.len() >= BATCH
     }
 
-    /// Assigns an unused ID to the query with slab key `key`.
-    pub(crate) fn allocate_id(&mut self, ids: &mut QueryIds, key: u32) -> io::Result<u16> {
+    /// Assigns an unused ID to a query.
+    pub(crate) fn allocate_id(&mut self, ids: &mut QueryIds, query: QueryId) -> io::Result<u16> {
         loop {
             let id = ids.draw()?;
             if let Entry::Vacant(entry) = self.queries.entry(id) {
-                entry.insert(key);
+                entry.insert(query);
                 self.outstanding = self.queries.len();
                 self.remaining = self.remaining.saturating_sub(1);
                 return Ok(id);
@@ -183,14 +185,14 @@ impl EphemeralSocket {
         self.outstanding = self.queries.len();
     }
 
-    /// Returns the slab key of the query with this ID.
-    pub(crate) fn query(&self, id: u16) -> Option<u32> {
+    /// Returns the query with this ID.
+    pub(crate) fn query(&self, id: u16) -> Option<QueryId> {
         self.queries.get(&id).copied()
     }
 
-    /// Returns the slab keys of all outstanding queries.
-    pub(crate) fn queries(&self) -> Vec<u32> {
-        self.queries.values().copied().collect()
+    /// Iterates over all outstanding queries.
+    pub(crate) fn queries(&self) -> impl Iterator<Item = QueryId> {
+        self.queries.values().copied()
     }
 
     /// Adds the datagram that `compose` writes to the batch.

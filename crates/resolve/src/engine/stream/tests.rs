@@ -10,10 +10,11 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Queues a message that consists of its ID.
-fn queue(stream: &mut Stream, ids: &mut QueryIds, key: u32) -> u16 {
+/// Queues a message that consists of its ID, for the query with this serial number.
+fn queue(stream: &mut Stream, ids: &mut QueryIds, serial: u32) -> u16 {
     let compose = |id: u16, message: &mut Vec<u8>| message.extend(id.to_be_bytes());
-    stream.send(ids, key, compose).unwrap()
+    let query = QueryId { lookup: 0, serial };
+    stream.send(ids, query, compose).unwrap()
 }
 
 /// Drives the connection until `done`, waiting for the socket in between.
@@ -39,11 +40,11 @@ fn no_more_queries_are_sent_than_the_limit() {
     let (mut peer, _) = listener.accept().unwrap();
     drive_until(&mut stream, |stream| !stream.wants_write());
     assert_eq!(stream.unanswered, 2);
-    let keys: Vec<Option<u32>> = sent
+    let serials: Vec<Option<u32>> = sent
         .iter()
-        .map(|id| Some(stream.sent_query(*id)?.0))
+        .map(|id| Some(stream.sent_query(*id)?.0.serial))
         .collect();
-    assert_eq!(keys, [Some(0), Some(1), None, None, None]);
+    assert_eq!(serials, [Some(0), Some(1), None, None, None]);
     let mut frame = [0; 8];
     peer.read_exact(&mut frame).unwrap();
     assert_eq!(frame[..4], [[0, 2], sent[0].to_be_bytes()].concat());
@@ -71,8 +72,8 @@ fn the_limit_of_a_connection_that_stays_open_grows() {
     let mut ids = QueryIds::new();
     let mut stream = Stream::open(address, None, 1).unwrap();
     let (mut peer, _) = listener.accept().unwrap();
-    for key in 0..12 {
-        let id = queue(&mut stream, &mut ids, key);
+    for serial in 0..12 {
+        let id = queue(&mut stream, &mut ids, serial);
         drive_until(&mut stream, |stream| !stream.wants_write());
         let mut frame = [0; 4];
         peer.read_exact(&mut frame).unwrap();
