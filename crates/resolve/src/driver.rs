@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use common::operands::Operand;
 use common::{Error, Result};
+use slab::Slab;
 
 use crate::backend::Backend;
 use crate::lookup::Lookup;
 use crate::operand_reader::{OperandReader, Poll};
-use crate::slab::Slab;
 
 /// The maximum number of operands that are pending or wait for an earlier one.
 const MAX_PENDING: usize = 20_000;
@@ -60,11 +60,11 @@ struct PendingOperand {
 struct OperandQueue {
     entries: Slab<Entry>,
     /// The slab keys in the order of the operands, if it matters.
-    order: Option<VecDeque<u32>>,
+    order: Option<VecDeque<usize>>,
     /// Bytes of the results that wait to be shown.
     buffered: usize,
     /// Reorder deadlines, in order, with the slab keys of their operands.
-    reorder_deadlines: VecDeque<(Instant, u32)>,
+    reorder_deadlines: VecDeque<(Instant, usize)>,
 }
 
 /// Looks up all operands and returns their number. `to_questions` converts
@@ -136,7 +136,7 @@ impl OperandQueue {
                     reorder_deadline: None,
                 }));
                 for (number, question) in questions.into_iter().enumerate() {
-                    backend.submit(u64::from(key) << 16 | number as u64, question);
+                    backend.submit((key as u64) << 16 | number as u64, question);
                 }
                 if let Some(order) = &mut self.order {
                     order.push_back(key);
@@ -154,12 +154,12 @@ impl OperandQueue {
     }
 
     fn add_result(&mut self, token: u64, lookup: Lookup, sink: &mut dyn Sink) -> Result<()> {
-        let key = (token >> 16) as u32;
+        let key = (token >> 16) as usize;
         let is_single =
             |entry: &Entry| matches!(entry, Entry::Pending(operand) if operand.lookups.len() == 1);
         if self.order.is_none() && self.entries.get(key).is_some_and(is_single) {
             // The common case in a long list: a single lookup is shown at once.
-            if let Some(Entry::Pending(operand)) = self.entries.remove(key) {
+            if let Some(Entry::Pending(operand)) = self.entries.try_remove(key) {
                 sink.lookup(&operand.text, &lookup)?;
                 sink.end(&operand.text, std::slice::from_ref(&lookup))?;
             }
@@ -211,11 +211,11 @@ impl OperandQueue {
     /// Shows the lookups of an operand as far as they arrived in order, or all
     /// that arrived if `show_all`. Returns whether the operand is complete and
     /// has been removed.
-    fn show(&mut self, key: u32, show_all: bool, sink: &mut dyn Sink) -> Result<bool> {
+    fn show(&mut self, key: usize, show_all: bool, sink: &mut dyn Sink) -> Result<bool> {
         let operand = match self.entries.get_mut(key) {
             Some(Entry::Pending(operand)) => operand,
             Some(Entry::Rejected(_)) => {
-                if let Some(Entry::Rejected(error)) = self.entries.remove(key) {
+                if let Some(Entry::Rejected(error)) = self.entries.try_remove(key) {
                     sink.rejected(&error)?;
                 }
                 return Ok(true);
@@ -252,7 +252,7 @@ impl OperandQueue {
             }
             return Ok(false);
         }
-        if let Some(Entry::Pending(operand)) = self.entries.remove(key) {
+        if let Some(Entry::Pending(operand)) = self.entries.try_remove(key) {
             let lookups: Vec<Lookup> = operand.lookups.into_iter().flatten().collect();
             let size: usize = lookups.iter().map(Lookup::memory_size).sum();
             self.buffered = self.buffered.saturating_sub(size);

@@ -21,7 +21,6 @@ mod records;
 mod resolvconf;
 mod run;
 mod server;
-mod slab;
 mod sys;
 mod system;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]

@@ -1,5 +1,9 @@
 //! The parts of `/etc/resolv.conf` (resolv.conf(5)) that matter for asking DNS
 //! servers directly.
+//!
+//! The crate `resolv-conf` rejects a file with an unknown directive or an invalid
+//! address. libc ignores such lines, and so does this parser, which reports the servers
+//! that it ignores.
 
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};

@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::Kind;
+use data_encoding::BASE64URL_NOPAD;
 use net::Waker;
 use ureq::Agent;
 
@@ -154,10 +153,8 @@ fn exchange(
     let timeout = Some(timeout.max(Duration::from_millis(1)));
     let response = if get {
         let join = if url.contains('?') { '&' } else { '?' };
-        let full = format!(
-            "{url}{join}dns={}",
-            URL_SAFE_NO_PAD.encode(&request.message)
-        );
+        let query = BASE64URL_NOPAD.encode(&request.message);
+        let full = format!("{url}{join}dns={query}");
         let request = agent.get(full).config().timeout_global(timeout).build();
         request.header("accept", MEDIA_TYPE).call()
     } else {

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
+use slab::Slab;
+
 use super::pending::{LookupId, PendingLookup, ServerList};
 use super::query::QueryId;
 use super::settings::LookupRequest;
-use crate::slab::Slab;
 
 /// The time, the lookup, and the serial number of a timer.
 type Timer = (Instant, LookupId, u32);
@@ -46,7 +47,7 @@ impl Lookups {
     pub(crate) fn insert(&mut self, request: LookupRequest, servers: ServerList) {
         self.serial = self.serial.wrapping_add(1);
         let id = LookupId {
-            key: self.slab.next_key(),
+            key: self.slab.vacant_key() as u32,
             serial: self.serial,
         };
         self.slab.insert(PendingLookup::new(id, request, servers));
@@ -55,28 +56,30 @@ impl Lookups {
 
     /// Returns the lookup with this ID, unless it has ended.
     pub(crate) fn get(&self, id: LookupId) -> Option<&PendingLookup> {
-        self.slab.get(id.key).filter(|lookup| lookup.id == id)
+        self.slab
+            .get(id.key as usize)
+            .filter(|lookup| lookup.id == id)
     }
 
     /// Returns the lookup with this slab key.
     pub(crate) fn by_key(&mut self, key: u32) -> Option<&mut PendingLookup> {
-        self.slab.get_mut(key)
+        self.slab.get_mut(key as usize)
     }
 
     /// Returns the lookup of a query, unless the query was forgotten.
     pub(crate) fn by_query(&mut self, id: QueryId) -> Option<&mut PendingLookup> {
-        let lookup = self.slab.get_mut(id.lookup)?;
+        let lookup = self.by_key(id.lookup)?;
         lookup.has_query(id.serial).then_some(lookup)
     }
 
     /// Removes a lookup that has ended.
     pub(crate) fn remove(&mut self, key: u32) -> Option<PendingLookup> {
-        self.slab.remove(key)
+        self.slab.try_remove(key as usize)
     }
 
     /// Sets the only valid timer of a lookup, no later than its deadline.
     pub(crate) fn set_timer(&mut self, key: u32, at: Instant) {
-        if let Some(lookup) = self.slab.get_mut(key) {
+        if let Some(lookup) = self.slab.get_mut(key as usize) {
             let serial = lookup.next_timer();
             let at = at.min(lookup.deadline());
             self.timers.push(Reverse((at, lookup.id, serial)));
@@ -101,7 +104,7 @@ impl Lookups {
 
     /// Queues a lookup for its next query. Until then only its deadline can end it.
     pub(crate) fn queue_retry(&mut self, key: u32) {
-        if let Some(lookup) = self.slab.get(key) {
+        if let Some(lookup) = self.slab.get(key as usize) {
             let deadline = lookup.deadline();
             self.retry_queue.push_back(lookup.id);
             self.set_timer(key, deadline);
@@ -111,7 +114,7 @@ impl Lookups {
     /// Shortens the timer of a lookup if it waits for the answer to this query: it ends
     /// `rto` after the query was sent.
     pub(crate) fn shorten_timer(&mut self, id: QueryId, rto: Duration) {
-        let lookup = self.slab.get(id.lookup);
+        let lookup = self.slab.get(id.lookup as usize);
         let last = lookup.and_then(PendingLookup::last_query);
         if let Some(query) = last.filter(|query| query.serial == id.serial && query.in_window) {
             let at = query.sent + rto;
@@ -125,7 +128,7 @@ impl Lookups {
     /// During that time answers wait in the socket buffers, or are lost because the
     /// buffers are full. Neither is the server's fault.
     pub(crate) fn shift_times(&mut self, pause: Duration) {
-        for lookup in self.slab.iter_mut() {
+        for (_, lookup) in &mut self.slab {
             lookup.shift_times(pause);
         }
         let timers = std::mem::take(&mut self.timers).into_iter();

@@ -1,5 +1,6 @@
 //! The congestion window: how many queries may be in flight to one server.
 //!
+//! Libraries for congestion control count bytes and treat every loss as congestion.
 //! The caller passes in the time, so that nothing here reads a clock.
 
 use std::time::{Duration, Instant};

@@ -4,7 +4,8 @@
 //! ordinary [`Field`]s needs nothing else; the others have a function in one of the
 //! submodules. Types that are not in the table and data that does not
 //! parse are shown in the generic form of RFC 3597 (`\# length hex`), except that a
-//! name that does not parse is an error.
+//! name that does not parse is an error. The `domain` crate formats fewer types than
+//! dig does, and some of them in another form.
 
 mod encode;
 mod loc;
