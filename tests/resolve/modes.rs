@@ -72,6 +72,22 @@ fn a_server_without_an_answer_has_status_3() {
 }
 
 #[test]
+fn a_failure_for_several_types_is_reported_once() {
+    let one = DnsServer::start(zone());
+    let two = DnsServer::with_behaviour(zone(), |_, _| Behaviour::Rcode(2));
+    let b = two.addr();
+    resolve()
+        .args([at(&one), at(&two)])
+        .args(["--diff", "host.test", "only4.test"])
+        .run()
+        .code(3)
+        .stderr(&format!(
+            "resolve: host.test: {b} answered SERVFAIL\n\
+             resolve: only4.test: {b} answered SERVFAIL\n"
+        ));
+}
+
+#[test]
 fn a_server_is_compared_with_the_system() {
     let server = DnsServer::start(Zone::new().a("localhost", "127.0.0.1"));
     resolve()

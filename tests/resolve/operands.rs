@@ -41,6 +41,21 @@ fn types_may_follow_the_names() {
         .stderr("resolve: IXFR: this type cannot be queried; see 'resolve --help'\n");
 }
 
+#[test]
+fn shells_complete_the_record_types() {
+    let script = resolve().args(["--generate", "bash"]).run().lines();
+    let types = script.iter().find(|line| line.contains(" CNAME ")).unwrap();
+    let types: Vec<&str> = types.split_whitespace().collect();
+    for rtype in ["MX", "AXFR", "NSAP-PTR"] {
+        assert!(types.contains(&rtype), "{rtype}: {types:?}");
+    }
+    assert!(!types.contains(&"IXFR"), "it cannot be queried");
+    for option in ["-h", "--help"] {
+        let help = resolve().arg(option).run();
+        assert!(!help.stdout_str().contains(" CNAME"), "{option}");
+    }
+}
+
 /// A word is a name if it is alone, in lower case, before a name, after `--`, in a list,
 /// or with `-t`. If the name does not exist, the message has a hint about types.
 #[test]

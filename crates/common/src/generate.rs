@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, Command, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
@@ -65,7 +66,7 @@ fn for_completion(command: &Command) -> Command {
         .filter(|arg| !(has_subcommands && arg.is_positional()))
         .map(|arg| {
             if arg.get_action().takes_values() {
-                arg.clone().value_hint(hint(arg))
+                with_hidden_values(arg).value_hint(hint(arg))
             } else {
                 arg.clone()
             }
@@ -84,6 +85,17 @@ fn for_completion(command: &Command) -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
+}
+
+/// Returns an argument with its hidden values shown: an option that accepts further
+/// values hides those that shells offer from the help and the man page.
+fn with_hidden_values(arg: &Arg) -> Arg {
+    let values = arg.get_possible_values();
+    if !values.iter().any(PossibleValue::is_hide_set) {
+        return arg.clone();
+    }
+    let values = values.into_iter().map(|value| value.hide(false));
+    arg.clone().value_parser(PossibleValuesParser::new(values))
 }
 
 /// Returns the kind of completion for a value, such as files or host names, which is

@@ -1,10 +1,14 @@
 //! The definition of the command line.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use common::options::{Common, FamilyArgs};
+
+use crate::presentation;
 
 const AFTER_HELP: &str = "\
 SERVERS
@@ -69,7 +73,14 @@ pub(crate) struct Cli {
 
     /// Ask DNS servers for these record types, such as MX,TXT, TYPE65534, 65534,
     /// ANY, AXFR
-    #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',')]
+    #[arg(
+        short = 't',
+        long = "type",
+        value_name = "TYPE",
+        value_delimiter = ',',
+        value_parser = TypeParser,
+        hide_possible_values = true
+    )]
     pub(crate) types: Vec<String>,
 
     /// Reverse lookup of addresses: ask for PTR records, or for the types given with
@@ -198,6 +209,28 @@ pub(crate) struct OutputArgs {
     /// Print more detail, including how many queries were sent
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+/// Accepts any text as a record type, and offers the known types to shells.
+#[derive(Clone)]
+struct TypeParser;
+
+impl TypedValueParser for TypeParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let mnemonics = presentation::queryable_mnemonics();
+        Some(Box::new(mnemonics.map(PossibleValue::new)))
+    }
 }
 
 fn parse_subnet(text: &str) -> Result<(std::net::IpAddr, u8), String> {

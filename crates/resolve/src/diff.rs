@@ -76,12 +76,14 @@ pub(crate) fn run(
                 continue;
             }
         };
+        let mut reported = BTreeSet::new();
         for request in requests {
             let rtype = request.rtype;
             let mut answers = ask_servers(&mut engine, settings, &request)?;
             if let Some(system) = &mut system {
                 answers.push(ask_system(config, system, &text, rtype)?);
             }
+            report_failures(io, &text, &answers, &mut reported);
             show(io, &text, rtype, &answers)?;
         }
         io.out.flush()?;
@@ -170,18 +172,31 @@ fn server_answer(
     }
 }
 
-/// Prints the values and statuses that differ, and raises the exit status.
-fn show(io: &mut Io, text: &str, rtype: Rtype, answers: &[ServerAnswer]) -> Result<()> {
-    for answer in answers {
-        // A server without an answer cannot be compared.
-        if answer.exit > Exit::No {
-            io.report.raise(answer.exit);
-            let message = answer.failure.as_deref().unwrap_or_default();
-            let name = escape(text.as_bytes());
-            let message = escape(message.as_bytes());
-            io.report.line(format_args!("{name}: {message}"));
+/// Reports the servers without an answer, which cannot be compared, and raises the exit
+/// status. A message that was `reported` for another type of the operand is not repeated.
+fn report_failures(
+    io: &mut Io,
+    text: &str,
+    answers: &[ServerAnswer],
+    reported: &mut BTreeSet<String>,
+) {
+    for answer in answers.iter().filter(|answer| answer.exit > Exit::No) {
+        io.report.raise(answer.exit);
+        let message = answer.failure.as_deref().unwrap_or_default();
+        let line = format!(
+            "{}: {}",
+            escape(text.as_bytes()),
+            escape(message.as_bytes())
+        );
+        if !reported.contains(&line) {
+            io.report.line(&line);
+            reported.insert(line);
         }
     }
+}
+
+/// Prints the values and statuses that differ, and raises the exit status.
+fn show(io: &mut Io, text: &str, rtype: Rtype, answers: &[ServerAnswer]) -> Result<()> {
     let are_equal =
         |a: &ServerAnswer, b: &ServerAnswer| a.values == b.values && a.status == b.status;
     if answers.windows(2).all(|pair| are_equal(&pair[0], &pair[1])) {

@@ -13,10 +13,8 @@ pub(crate) fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
     let mut types = Vec::new();
     for text in texts {
         let rtype = match presentation::rtype(&text.to_ascii_uppercase()) {
-            Some(Rtype::OPT | Rtype::IXFR) => {
-                return Err(usage(text, "this type cannot be queried"));
-            }
-            Some(rtype) => rtype,
+            Some(rtype) if presentation::is_queryable(rtype) => rtype,
+            Some(_) => return Err(usage(text, "this type cannot be queried")),
             None => {
                 let why = "unknown record type; use TYPEnnn for one without a name";
                 return Err(usage(text, why));

@@ -15,12 +15,13 @@ use super::Context;
 
 /// A command line that ends where TAB is pressed, a word that must be offered, and
 /// one that must not.
-const CASES: [(&str, &str, &str); 6] = [
+const CASES: [(&str, &str, &str); 7] = [
     ("subnetcalc agg", "aggregate", "--json"),
     ("subnetcalc split --pre", "--prefix", "--in"),
     ("subnetcalc aggregate --max-c", "--max-count", "--json"),
     ("ping --until", "--until-up", "--count"),
     ("resolve --color a", "always", "never"),
+    ("resolve -t M", "MX", "A"),
     ("httpget --connect-t", "--connect-timeout", "--cert"),
 ];
 
