@@ -221,7 +221,7 @@ fn every_line_of_stdin_is_looked_up() {
         .run()
         .code(2)
         .stdout("host.test\tA\t192.0.2.1\nno.test\tA\t-\tNXDOMAIN\n")
-        .stderr("resolve: -:4: bad..name: empty label\n");
+        .stderr("resolve: -:4: bad..name: not a domain name: empty label\n");
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn an_alias_without_data_is_nodata() {
         resolve().arg(at(server)).args(args).run()
     };
     ask(&server, &[]).code(1).stdout("").stderr(
-        "resolve: cloud.test: an alias of nas.test., which has no data of type AAAA (NODATA)\n",
+        "resolve: cloud.test: alias of nas.test., which has no data of type AAAA (NODATA)\n",
     );
     // A server that does not follow aliases says nothing about their targets.
     let authority = serve(move |query| {
@@ -96,7 +96,7 @@ fn the_missing_name_is_reported() {
     for (name, message) in [
         (
             "dangling.test",
-            "an alias of gone.test., which does not exist (NXDOMAIN)",
+            "alias of gone.test., which does not exist (NXDOMAIN)",
         ),
         (
             "blocked.test",

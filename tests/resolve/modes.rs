@@ -222,7 +222,7 @@ fn options_for_servers_are_rejected_for_the_system() {
             .run()
             .code(2)
             .stdout("")
-            .stderr_contains("is for DNS servers; add @SERVER or -t TYPE");
+            .stderr_contains("applies only to DNS servers; add @SERVER or -t TYPE");
     }
 }
 

@@ -36,9 +36,9 @@ fn types_may_follow_the_names() {
     ask(&server, &["host.test", "CH", "TXT"])
         .code(2)
         .stderr("resolve: CH: unsupported class; only IN can be queried; see 'resolve --help'\n");
-    ask(&server, &["host.test", "IXFR"])
-        .code(2)
-        .stderr("resolve: IXFR: this type cannot be queried; see 'resolve --help'\n");
+    ask(&server, &["host.test", "IXFR"]).code(2).stderr(
+        "resolve: IXFR: incremental transfers are not supported; use AXFR; see 'resolve --help'\n",
+    );
 }
 
 #[test]
@@ -53,6 +53,25 @@ fn shells_complete_the_record_types() {
     for option in ["-h", "--help"] {
         let help = resolve().arg(option).run();
         assert!(!help.stdout_str().contains(" CNAME"), "{option}");
+    }
+}
+
+#[test]
+fn a_value_that_is_not_a_type_is_named_with_its_option() {
+    let unknown = "unknown record type; use a name such as MX, or TYPE0 to TYPE65535";
+    for (value, why) in [
+        ("FOO", unknown),
+        ("TYPE70000", unknown),
+        ("", unknown),
+        ("OPT", "cannot be queried, since OPT is a pseudo-record"),
+    ] {
+        resolve()
+            .args(["-t", value, "host.test"])
+            .run()
+            .code(2)
+            .stderr(&format!(
+                "resolve: invalid value '{value}' for '-t': {why}; see 'resolve --help'\n"
+            ));
     }
 }
 
@@ -82,7 +101,7 @@ fn a_name_may_look_like_a_type() {
     tool.stdin("x.test\nMX\n").run().code(0);
     ask(&server, &["-4", "--short", "x.test", "txt"])
         .code(1)
-        .stderr("resolve: txt: no such name (NXDOMAIN); use -t TXT for the record type\n");
+        .stderr("resolve: txt: no such name (NXDOMAIN); to query type TXT, use -t TXT\n");
 }
 
 #[test]
@@ -190,11 +209,11 @@ fn a_port_after_a_hash_has_a_hint() {
     for (server, message) in [
         (
             "192.0.2.1#5353",
-            "a port follows a colon; use 192.0.2.1:5353",
+            "use a colon before the port: 192.0.2.1:5353",
         ),
         (
             "tls://192.0.2.1#853",
-            "a port follows a colon; use tls://192.0.2.1:853",
+            "use a colon before the port: tls://192.0.2.1:853",
         ),
     ] {
         let out = resolve().args([&format!("@{server}"), "x.test"]).run();

@@ -277,11 +277,7 @@ fn a_server_without_https_is_explained() {
         ),
         (other.url("/ends"), "MALFORMED", ends),
         (other.url("/resets"), "MALFORMED", ends),
-        (
-            other.url("/frame"),
-            "MALFORMED",
-            "not a valid HTTP/1.1 response",
-        ),
+        (other.url("/frame"), "MALFORMED", "not an HTTP/1 response"),
     ] {
         let out = resolve()
             .arg(format!("@{url}"))
@@ -349,7 +345,7 @@ fn endless_responses_over_https_take_bounded_memory() {
             "/head",
             "the header of the HTTP response is longer than 64 KiB",
         ),
-        ("/lines", "not a valid HTTP/1.1 response"),
+        ("/lines", "not an HTTP/1 response"),
         ("/interim", "no answer"),
     ] {
         let url = server.url(path);

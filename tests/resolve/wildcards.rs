@@ -14,7 +14,7 @@ fn address(query: &Query, last: u8) -> Response {
 }
 
 /// Returns whether the query is for a random name of the tool.
-fn is_probe(query: &Query) -> bool {
+fn is_random(query: &Query) -> bool {
     query.name.find('.') == Some(16)
 }
 
@@ -42,9 +42,9 @@ fn names_of_a_wildcard_are_absent() {
              other.wild.test\tA\t-\tWILDCARD\n",
         )
         .stderr("");
-    // Further names below the same parent need no further probes.
-    let probes = server.queries().into_iter().filter(|q| is_probe(&q.query));
-    assert!(probes.count() < 60);
+    // Further names below the same parent need no further random names.
+    let random_names = server.queries().into_iter().filter(|q| is_random(&q.query));
+    assert!(random_names.count() < 60);
     let args = ["--no-wildcards", "-t", "A", "x.wild.test"];
     resolve()
         .arg(at(&server))
@@ -52,7 +52,7 @@ fn names_of_a_wildcard_are_absent() {
         .run()
         .code(1)
         .stdout("")
-        .stderr("resolve: x.wild.test: matches only a wildcard record (WILDCARD)\n");
+        .stderr("resolve: x.wild.test: exists only through a wildcard (WILDCARD)\n");
 }
 
 /// The wildcard has several addresses and returns one at a time.
@@ -108,13 +108,13 @@ fn a_wildcard_alias_with_the_name_is_found() {
         .stdout("one.w.test\tCNAME\t-\tWILDCARD\nreal.w.test\tCNAME\tthere.test.\n");
 }
 
-/// Failed probes prove nothing, which is reported.
+/// Failed queries for random names prove nothing, which is reported.
 #[test]
-fn failed_probes_are_reported() {
-    let probes = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&probes);
+fn failed_queries_for_random_names_are_reported() {
+    let random_names = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&random_names);
     let server = DnsServer::with_behaviour(zone(), move |query, _| {
-        if is_probe(query) {
+        if is_random(query) {
             count.fetch_add(1, Ordering::SeqCst);
             return Behaviour::Rcode(2);
         }
@@ -122,7 +122,7 @@ fn failed_probes_are_reported() {
     });
     let args = ["--no-wildcards", "-t", "A", "host.test"];
     let message = format!(
-        "not checked for a wildcard below test.: {} answered SERVFAIL",
+        "cannot tell whether test. has a wildcard: {} answered SERVFAIL",
         server.addr()
     );
     resolve()
@@ -132,7 +132,7 @@ fn failed_probes_are_reported() {
         .code(3)
         .stdout("192.0.2.1\n")
         .stderr(&format!("resolve: host.test: A: {message}\n"));
-    let count = probes.load(Ordering::SeqCst);
+    let count = random_names.load(Ordering::SeqCst);
     assert!((3..20).contains(&count), "{count}");
     let out = resolve().arg(at(&server)).args(args).arg("--json").run();
     let record = &out.code(3).json()[0];

@@ -8,30 +8,31 @@ use clap::Parser;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use common::options::{Common, FamilyArgs};
 
-use crate::presentation;
+use crate::{operand, presentation};
 
 const AFTER_HELP: &str = "\
-SERVERS
-  IP[:PORT], udp://IP   UDP, and TCP if an answer is truncated
+Servers:
+  IP[:PORT], udp://IP   UDP, then TCP if the answer is truncated
   tcp://IP[:PORT]       TCP only
   tls://IP[:PORT][#NAME], tls://NAME
                         DNS over TLS, port 853; the certificate must be valid for
                         NAME, or for the IP
-  https://HOST/PATH     DNS over HTTPS by POST; by GET if it ends with {?dns}
+  https://HOST/PATH     DNS over HTTPS with POST, or with GET if the URL ends
+                        in {?dns}
   system                the system's resolver, with --diff
 
-Without -t, -s, @SERVER and TYPE, resolve uses the system's resolver (hosts file,
-nsswitch, search list). With any of them it asks DNS servers itself, by default
-those of /etc/resolv.conf. For a single operand it prints values only; for several
-it prints NAME, TYPE and VALUE separated by tabs, and `NAME TYPE - STATUS` for an
-operand without a value. After -- and in lists every word is a name.
+Without -t, -s, @SERVER or TYPE, resolve uses the system's resolver (hosts file,
+nsswitch, search list). With any of them it queries DNS servers directly, by default
+those in /etc/resolv.conf. For a single operand it prints only the values; for
+several it prints NAME, TYPE and VALUE separated by tabs, and `NAME TYPE - STATUS`
+for an operand without a value. After -- and in lists every word is a name.
 
 --trace prints one line per query, separated by tabs: the zone of the server, the
 server's address and name, the status (REFERRAL, ALIAS, LAME or the status of the
 answer), the zone or name that comes next, and the time.
 
-EXAMPLES
-  resolve localhost                          as other programs resolve it
+Examples:
+  resolve localhost                          with the system's resolver
   resolve 127.0.0.1                          reverse lookup of an address
   resolve @192.0.2.53 example.com MX         one type from one server
   resolve @192.0.2.53 -t MX,TXT example.com  two types from one server
@@ -42,13 +43,13 @@ EXAMPLES
   resolve --trace -t A example.com           from the root servers down
   resolve --watch 10s -t A example.com       print changes
 
-EXIT STATUS
+Exit status:
   0  found
   1  the name does not exist or has no data of the requested type
   2  usage error, invalid operand, or local error
-  3  no answer: timeout, unreachable, malformed, SERVFAIL and the like";
+  3  no answer: timeout, unreachable, malformed, SERVFAIL or another error code";
 
-/// Look up names and addresses, through the system's resolver or DNS servers
+/// Look up names and addresses, with the system's resolver or DNS servers
 #[derive(Parser, Debug)]
 #[command(
     name = "resolve",
@@ -58,12 +59,12 @@ EXIT STATUS
     after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// Names or addresses, @SERVER, and record types in upper case at the end; `-`
-    /// reads names from stdin
+    /// Names and addresses to look up, @SERVER to ask, and record types in upper case
+    /// at the end; `-` reads names from standard input
     #[arg(value_name = "NAME|ADDRESS|@SERVER|TYPE")]
     pub(crate) operands: Vec<String>,
 
-    /// After --, names and addresses only
+    /// After `--`: only names and addresses
     #[arg(last = true, value_name = "NAME|ADDRESS")]
     pub(crate) plain: Vec<String>,
 
@@ -71,8 +72,8 @@ pub(crate) struct Cli {
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) files: Vec<String>,
 
-    /// Ask DNS servers for these record types, such as MX,TXT, TYPE65534, 65534,
-    /// ANY, AXFR
+    /// Query DNS servers for these record types, such as MX, TXT, TYPE65534, ANY or
+    /// AXFR; separate several with commas
     #[arg(
         short = 't',
         long = "type",
@@ -83,17 +84,16 @@ pub(crate) struct Cli {
     )]
     pub(crate) types: Vec<String>,
 
-    /// Reverse lookup of addresses: ask for PTR records, or for the types given with
-    /// -t
+    /// Accept only addresses, and query PTR records or the types of -t
     #[arg(short = 'x', long)]
     pub(crate) reverse: bool,
 
-    /// Ask this server; may be repeated to add servers, which are asked in order
+    /// Query this server; repeat to add servers, which are tried in order
     #[arg(short, long, value_name = "SERVER")]
     pub(crate) server: Vec<String>,
 
-    /// Overall time limit per name, across retries and servers; for a zone
-    /// transfer, the time between messages
+    /// Time limit per name for all servers and retransmissions together; in a zone
+    /// transfer, time limit for each message
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = common::duration::parse_nonzero)]
     pub(crate) timeout: Duration,
 
@@ -125,11 +125,11 @@ pub(crate) struct QueryArgs {
     #[arg(long)]
     pub(crate) dnssec: bool,
 
-    /// Request the server's identifier (NSID), shown with --full and --json
+    /// Request the server's identifier (NSID); shown by --full and --json
     #[arg(long)]
     pub(crate) nsid: bool,
 
-    /// Send this EDNS Client Subnet (RFC 7871)
+    /// Send this subnet as EDNS Client Subnet (RFC 7871)
     #[arg(long, value_name = "ADDR/LEN", value_parser = parse_subnet)]
     pub(crate) subnet: Option<(std::net::IpAddr, u8)>,
 
@@ -150,11 +150,11 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
 
-    /// Send at most N queries per second to each server, including retries
+    /// Send at most N queries per second to each server, retransmissions included
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rate: Option<u32>,
 
-    /// Report names that exist only through a wildcard as absent (status
+    /// Report names that exist only through a wildcard as nonexistent (status
     /// WILDCARD)
     #[arg(long)]
     pub(crate) no_wildcards: bool,
@@ -168,12 +168,13 @@ pub(crate) struct ModeArgs {
     #[arg(long, conflicts_with_all = ["diff", "watch"])]
     pub(crate) trace: bool,
 
-    /// Start --trace at this server instead of the root; its port is used for
-    /// every server
+    /// Start --trace at this server instead of the root servers; use its port for
+    /// all servers
     #[arg(long, value_name = "IP[:PORT]", requires = "trace")]
     pub(crate) root: Vec<String>,
 
-    /// Compare the answers of all servers; compare a single server with the system
+    /// Compare the answers of all servers, or of a single server with the system's
+    /// resolver
     #[arg(long, conflicts_with = "watch")]
     pub(crate) diff: bool,
 
@@ -186,15 +187,15 @@ pub(crate) struct ModeArgs {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// Print values only
+    /// Print only the values
     #[arg(long, conflicts_with_all = ["long", "full"])]
     pub(crate) short: bool,
 
-    /// Print NAME TYPE VALUE
+    /// Print NAME, TYPE and VALUE, separated by tabs
     #[arg(long, conflicts_with = "full")]
     pub(crate) long: bool,
 
-    /// Print complete answers, like dig
+    /// Print complete answers, as dig does
     #[arg(long)]
     pub(crate) full: bool,
 
@@ -206,7 +207,7 @@ pub(crate) struct OutputArgs {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Print more detail, including how many queries were sent
+    /// Print more detail, such as the number of queries
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -228,8 +229,9 @@ impl TypedValueParser for TypeParser {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let mnemonics = presentation::queryable_mnemonics();
-        Some(Box::new(mnemonics.map(PossibleValue::new)))
+        let mnemonics = presentation::mnemonics();
+        let valid = mnemonics.filter(|mnemonic| operand::parse_type(mnemonic).is_ok());
+        Some(Box::new(valid.map(PossibleValue::new)))
     }
 }
 

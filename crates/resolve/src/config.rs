@@ -99,7 +99,7 @@ impl Config {
             || matches!(mode, Mode::Trace { .. } | Mode::Diff { .. });
         if let (false, Some(option)) = (is_direct, direct_only_option(cli)) {
             return Err(Error::usage(format!(
-                "{option} is for DNS servers; add @SERVER or -t TYPE"
+                "{option} applies only to DNS servers; add @SERVER or -t TYPE"
             )));
         }
         let conf = if is_direct {
@@ -176,7 +176,7 @@ impl Config {
         if self.reverse {
             return Err(Error::input(
                 text,
-                "not an address; -x looks up addresses only",
+                "not an address; -x accepts only addresses",
             ));
         }
         let name = name::parse(text).map_err(|e| Error::input(text, e))?;
@@ -187,7 +187,7 @@ impl Config {
         {
             return Err(Error::input(
                 text,
-                "looks like a number, but is not an address",
+                "not an address: without escapes and in ASCII it is a number",
             ));
         }
         Ok(Target {
@@ -309,7 +309,8 @@ fn find_servers<'a>(
                 if let Transport::Tls { name, .. } = &server.transport
                     && !tls::is_server_name(name)
                 {
-                    return Err(usage(text, "the name is not valid in a certificate"));
+                    let why = format!("'{name}' is not a valid server name for TLS");
+                    return Err(usage(text, &why));
                 }
                 servers.push(server);
             }
@@ -340,15 +341,13 @@ fn find_servers<'a>(
 
 fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
     if system && !cli.modes.diff {
-        return Err(usage(
-            "system",
-            "the system can be used as a server only with --diff",
-        ));
+        return Err(Error::usage("@system requires --diff"));
     }
     if cli.modes.trace {
         if !servers.is_empty() {
             return Err(Error::usage(
-                "--trace starts at the root servers; use --root to start at another server",
+                "@SERVER cannot be used with --trace; use --root to start at a server other than the \
+             root",
             ));
         }
         let mut roots = Vec::new();
@@ -358,16 +357,18 @@ fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
                     transport: Transport::Udp(address),
                     ..
                 })) => roots.push(address),
-                _ => return Err(usage(text, "not a root server; use IP[:PORT]")),
+                _ => {
+                    return Err(Error::usage(format!(
+                        "invalid value '{text}' for '--root': must be IP[:PORT]"
+                    )));
+                }
             }
         }
         return Ok(Mode::Trace { roots });
     }
     if cli.modes.diff {
         if servers.is_empty() {
-            return Err(Error::usage(
-                "--diff needs a server to compare; add @SERVER",
-            ));
+            return Err(Error::usage("--diff requires a server; add @SERVER"));
         }
         return Ok(Mode::Diff {
             system: system || servers.len() == 1,

@@ -8,9 +8,12 @@ use domain::base::name::Name;
 
 use crate::wire::OwnedName;
 
+const SPACE: &str =
+    "not a domain name: it contains a space or control character; write it as \\DDD";
+
 /// Parses a name as typed. Non-ASCII text is converted by UTS 46 without
-/// transitional mappings; `\X` and `\DDD` stand for a byte. The error is the reason
-/// for the message.
+/// transitional mappings; `\X` and `\DDD` stand for a byte. The error is the
+/// reason, for an error message.
 pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
     let ascii;
     let text = if text.is_ascii() {
@@ -41,7 +44,7 @@ pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
                 }
                 b'\\' => wire.push(parse_escape(&mut bytes)?),
                 0x21..=0x7e => wire.push(byte),
-                _ => return Err("space or control character; write it as \\DDD".to_owned()),
+                _ => return Err(SPACE.to_owned()),
             }
         }
         if start != usize::MAX {
@@ -50,7 +53,7 @@ pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
     }
     wire.push(0);
     if wire.len() > 255 {
-        return Err("name longer than 255 bytes".to_owned());
+        return Err("not a domain name: longer than 255 bytes".to_owned());
     }
     Name::from_octets(wire).map_err(|_| "not a domain name".to_owned())
 }
@@ -58,12 +61,12 @@ pub(crate) fn parse(text: &str) -> Result<OwnedName, String> {
 /// Writes the length of the label that begins at `start`.
 fn end_label(wire: &mut [u8], start: usize) -> Result<(), String> {
     match wire.len() - start - 1 {
-        0 => Err("empty label".to_owned()),
+        0 => Err("not a domain name: empty label".to_owned()),
         length @ 1..=63 => {
             wire[start] = length as u8;
             Ok(())
         }
-        _ => Err("label longer than 63 bytes".to_owned()),
+        _ => Err("not a domain name: a label is longer than 63 bytes".to_owned()),
     }
 }
 

@@ -8,23 +8,36 @@ use domain::base::iana::Rtype;
 
 use crate::presentation;
 
-/// Parses the names of record types and removes duplicates.
-pub(crate) fn parse_types(texts: &[String]) -> Result<Vec<Rtype>> {
-    let mut types = Vec::new();
-    for text in texts {
-        let rtype = match presentation::rtype(&text.to_ascii_uppercase()) {
-            Some(rtype) if presentation::is_queryable(rtype) => rtype,
-            Some(_) => return Err(usage(text, "this type cannot be queried")),
-            None => {
-                let why = "unknown record type; use TYPEnnn for one without a name";
-                return Err(usage(text, why));
-            }
-        };
-        if !types.contains(&rtype) {
-            types.push(rtype);
+/// Parses the values of `-t` and removes duplicates.
+pub(crate) fn parse_types(values: &[String]) -> Result<Vec<Rtype>> {
+    let types = values.iter().map(|value| {
+        parse_type(value)
+            .map_err(|why| Error::usage(format!("invalid value '{value}' for '-t': {why}")))
+    });
+    unique(types)
+}
+
+/// Removes duplicates, and returns the first error.
+fn unique(types: impl Iterator<Item = Result<Rtype>>) -> Result<Vec<Rtype>> {
+    let mut unique = Vec::new();
+    for rtype in types {
+        let rtype = rtype?;
+        if !unique.contains(&rtype) {
+            unique.push(rtype);
         }
     }
-    Ok(types)
+    Ok(unique)
+}
+
+/// Parses the name or number of a record type. The error is the reason, for an error
+/// message.
+pub(crate) fn parse_type(text: &str) -> Result<Rtype, &'static str> {
+    match presentation::rtype(&text.to_ascii_uppercase()) {
+        Some(Rtype::OPT) => Err("cannot be queried, since OPT is a pseudo-record"),
+        Some(Rtype::IXFR) => Err("incremental transfers are not supported; use AXFR"),
+        Some(rtype) => Ok(rtype),
+        None => Err("unknown record type; use a name such as MX, or TYPE0 to TYPE65535"),
+    }
 }
 
 /// Returns whether a text is the name of a file and not an address.
@@ -51,8 +64,8 @@ pub(crate) fn take_trailing_types(names: &mut Vec<String>, files: usize) -> Resu
         return Err(usage(class, "unsupported class; only IN can be queried"));
     }
     words.retain(|word| word != "IN");
-    words.reverse();
-    parse_types(&words)
+    let types = words.iter().rev();
+    unique(types.map(|word| parse_type(word).map_err(|why| usage(word, why))))
 }
 
 fn usage(text: &str, message: &str) -> Error {

@@ -83,10 +83,10 @@ impl Sink for Printer<'_> {
         };
         if !self.io.json && self.format == Format::Long && !worst.is_streamed {
             let status = worst.status.name();
-            let name = escape(operand.as_bytes());
+            let subject = escape(operand.as_bytes());
             self.io
                 .out
-                .line(format_args!("{name}\t{types}\t-\t{status}"))?;
+                .line(format_args!("{subject}\t{types}\t-\t{status}"))?;
         }
         let mut text = match &worst.failure {
             Some(failure) => escape(failure.message.as_bytes()).into_owned(),
@@ -120,12 +120,12 @@ fn negative_answer(lookup: &Lookup, types: &str) -> String {
     let mut text = match (&lookup.status, target) {
         (Status::NoSuchName, None) => "no such name (NXDOMAIN)".to_owned(),
         (Status::NoSuchName, Some(target)) => {
-            format!("an alias of {target}, which does not exist (NXDOMAIN)")
+            format!("alias of {target}, which does not exist (NXDOMAIN)")
         }
-        (Status::Wildcard, _) => "matches only a wildcard record (WILDCARD)".to_owned(),
+        (Status::Wildcard, _) => "exists only through a wildcard (WILDCARD)".to_owned(),
         (_, None) => format!("no data of type {types} (NODATA)"),
         (_, Some(target)) => {
-            format!("an alias of {target}, which has no data of type {types} (NODATA)")
+            format!("alias of {target}, which has no data of type {types} (NODATA)")
         }
     };
     for error in &lookup.extended_errors {
@@ -147,8 +147,8 @@ fn other_query_name<'l>(operand: &str, lookup: &'l Lookup) -> Option<&'l str> {
 
 impl Printer<'_> {
     fn message(&self, operand: &str, text: impl std::fmt::Display) {
-        let name = escape(operand.as_bytes());
-        self.io.report.line(format_args!("{name}: {text}"));
+        let subject = escape(operand.as_bytes());
+        self.io.report.line(format_args!("{subject}: {text}"));
     }
 
     /// Writes all lookups of an operand.
@@ -167,7 +167,7 @@ impl Printer<'_> {
         }
         let upper = operand.to_ascii_uppercase();
         if presentation::is_mnemonic(&upper) {
-            return Some(format!("use -t {upper} for the record type"));
+            return Some(format!("to query type {upper}, use -t {upper}"));
         }
         let is_file = std::path::Path::new(operand).is_file();
         is_file.then(|| {

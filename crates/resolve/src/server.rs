@@ -1,4 +1,4 @@
-//! DNS servers as given on the command line.
+//! DNS servers: their transports, their labels, and their forms on the command line.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl ServerArg {
     }
 }
 
-const FORMS: &str = "use IP[:PORT], udp://, tcp://, tls:// or https://";
+const FORMS: &str = "use IP[:PORT], udp://IP, tcp://IP, tls://IP, tls://NAME or https://HOST/PATH";
 
 impl Server {
     /// Creates a server with a label from the command line.
@@ -114,17 +114,18 @@ impl Server {
 
 /// Parses `IP[:PORT]` or `[v6]:PORT`, optionally after `udp://`, `tcp://` or
 /// `tls://`; `tls://NAME`, `tls://IP#NAME`, an `https://` URL, or `system`.
-/// The error is the reason for the message.
+/// The error is the reason, for an error message.
 pub(crate) fn parse(text: &str) -> Result<ServerArg, String> {
-    // unbound and dnsmasq write a port after `#`; here it is a certificate's name.
+    // unbound and dnsmasq write a port after `#`; here it precedes the name in the
+    // certificate.
     if let Some((server, port)) = text.rsplit_once('#')
         && !text.starts_with("https://")
         && !port.is_empty()
         && port.bytes().all(|b| b.is_ascii_digit())
     {
-        return Err(format!("a port follows a colon; use {server}:{port}"));
+        return Err(format!("use a colon before the port: {server}:{port}"));
     }
-    let at_address = |rest, transport: fn(SocketAddr) -> Transport| {
+    let parse_ip_server = |rest, transport: fn(SocketAddr) -> Transport| {
         let parsed = parse_address(rest, 53, text)?;
         let parsed = parsed.ok_or_else(|| format!("not a server; {FORMS}"))?;
         let server = Server::with_label(transport(parsed.address), parsed.label);
@@ -132,20 +133,24 @@ pub(crate) fn parse(text: &str) -> Result<ServerArg, String> {
     };
     match text.split_once("://") {
         None if text == "system" => Ok(ServerArg::System),
-        None => at_address(text, Transport::Udp),
-        Some(("udp", rest)) => at_address(rest, Transport::Udp),
-        Some(("tcp", rest)) => at_address(rest, Transport::Tcp),
+        None => parse_ip_server(text, Transport::Udp),
+        Some(("udp", rest)) => parse_ip_server(rest, Transport::Udp),
+        Some(("tcp", rest)) => parse_ip_server(rest, Transport::Tcp),
         Some(("tls", rest)) => parse_tls(rest, text),
         Some(("https", rest)) => parse_https(rest, text),
+        Some(("http", _)) => Err("DNS over HTTP is not supported; use https://".to_owned()),
         Some(_) => Err(format!("not a server; {FORMS}")),
     }
 }
 
-/// Parses the URL `text`, of which `rest` follows the scheme.
+/// Parses the URL `text`. `rest` is the part after the scheme.
 fn parse_https(rest: &str, text: &str) -> Result<ServerArg, String> {
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    if authority.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("not a URL".to_owned());
+    if authority.is_empty() {
+        return Err("not a URL: missing host".to_owned());
+    }
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("not a URL: it contains white space or a control character".to_owned());
     }
     let (host, port) = match authority.split_once(':') {
         Some((host, _)) if !host.is_ascii() => (host, &authority[host.len()..]),
@@ -189,10 +194,10 @@ fn is_authority(text: &str) -> bool {
     is_host && (port.is_empty() || is_port(port))
 }
 
-/// Parses the server `text`, of which `rest` follows `tls://`.
+/// Parses the server `text`. `rest` is the part after `tls://`.
 fn parse_tls(rest: &str, text: &str) -> Result<ServerArg, String> {
     let (server, certificate_name) = match rest.split_once('#') {
-        Some((_, "")) => return Err("the name after # is empty".to_owned()),
+        Some((_, "")) => return Err("missing name after '#'".to_owned()),
         Some((server, name)) => (server, Some(name)),
         None => (rest, None),
     };
@@ -234,7 +239,7 @@ fn parse_address(
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let Some((host, rest)) = rest.split_once(']') else {
-                return Err("']' is missing after the IPv6 address; use [ADDR]:PORT".to_owned());
+                return Err("missing ']' after the IPv6 address; use [ADDR]:PORT".to_owned());
             };
             match rest.strip_prefix(':') {
                 Some(port) => (host, parse_port(port)?),

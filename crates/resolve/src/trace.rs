@@ -114,7 +114,7 @@ impl Trace<'_> {
         loop {
             self.steps += 1;
             if self.steps > MAX_STEPS {
-                let why = format!("gave up after {MAX_STEPS} steps");
+                let why = format!("no answer after {MAX_STEPS} steps");
                 return Ok(incomplete(rtype, why));
             }
             let mut lookup = self.ask_zone(&zone, &name, rtype)?;
@@ -168,7 +168,7 @@ impl Trace<'_> {
         if time.is_zero() {
             let failure = Failure {
                 kind: common::Kind::Timeout,
-                message: "the trace did not end in time".to_owned(),
+                message: "timed out; use --timeout to allow more time".to_owned(),
             };
             let query_type = QueryType::Type(rtype);
             return Ok(Lookup::failed(query_type, Status::Timeout, Some(failure)));
@@ -198,7 +198,7 @@ impl Trace<'_> {
         };
         let result = engine.run(vec![request])?.pop();
         let lookup = result.map_or_else(
-            || incomplete(rtype, "the lookup has no result".to_owned()),
+            || incomplete(rtype, "no server of the zone answered".to_owned()),
             |(_, lookup)| lookup,
         );
         self.tries += lookup.tries;

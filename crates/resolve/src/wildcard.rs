@@ -162,12 +162,15 @@ impl WildcardState {
             Some(failure) if self.failures >= MAX_FAILURES => {
                 (failure.kind, failure.message.as_str())
             }
-            _ => (Kind::Protocol, "random names keep returning new values"),
+            _ => (
+                Kind::Protocol,
+                "random names below it keep returning new values",
+            ),
         };
         let parent = answer::show_name(parent);
         Failure {
             kind,
-            message: format!("not checked for a wildcard below {parent}: {why}"),
+            message: format!("cannot tell whether {parent} has a wildcard: {why}"),
         }
     }
 }

@@ -17,7 +17,7 @@ fn failure(status: Status, kind: Kind, message: String) -> ServerFailure {
     (status, Failure { kind, message })
 }
 
-/// Describes a local error, which is not the fault of a server.
+/// Describes a local error, which no server caused.
 pub(crate) fn local(error: &io::Error) -> ServerFailure {
     failure(
         Status::System,

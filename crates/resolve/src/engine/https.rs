@@ -100,7 +100,7 @@ impl HttpsClient {
         };
         self.requests
             .send(request)
-            .map_err(|_| io::Error::other("the HTTPS threads have ended"))
+            .map_err(|_| io::Error::other("cannot send over HTTPS: its threads have ended"))
     }
 
     /// Returns the next result, if one is available.
@@ -229,7 +229,7 @@ fn from_ureq(error: &ureq::Error, url: &str) -> ServerFailure {
             at_url(Status::Malformed, Kind::Protocol, text)
         }
         ureq::Error::Protocol(e) => {
-            let text = format!("not a valid HTTP/1.1 response: {e}");
+            let text = format!("not an HTTP/1 response: {e}");
             at_url(Status::Malformed, Kind::Protocol, &text)
         }
         e => at_url(Status::Malformed, Kind::Protocol, &e.to_string()),

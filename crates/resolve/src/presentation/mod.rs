@@ -297,22 +297,14 @@ pub(crate) fn is_mnemonic(text: &str) -> bool {
     rtype(text).is_some()
 }
 
-/// Iterates over the mnemonics of all types that can be queried.
-pub(crate) fn queryable_mnemonics() -> impl Iterator<Item = &'static str> {
+/// Iterates over all mnemonics.
+pub(crate) fn mnemonics() -> impl Iterator<Item = &'static str> {
     let types = (1..=u16::MAX).map(Rtype::from_int);
-    types
-        .filter(|rtype| is_queryable(*rtype))
-        .filter_map(Rtype::to_mnemonic_str)
-        .map(|mnemonic| match mnemonic {
-            "NSAPPTR" => "NSAP-PTR",
-            other => other,
-        })
-}
-
-/// Returns whether a type can be queried: OPT is not a type of records, and IXFR needs
-/// the serial number of an earlier transfer.
-pub(crate) fn is_queryable(rtype: Rtype) -> bool {
-    !matches!(rtype, Rtype::OPT | Rtype::IXFR)
+    let known = types.filter_map(Rtype::to_mnemonic_str);
+    known.map(|mnemonic| match mnemonic {
+        "NSAPPTR" => "NSAP-PTR",
+        other => other,
+    })
 }
 
 /// Returns the type of a mnemonic in upper case, of `TYPEnnn`, or of a number.
