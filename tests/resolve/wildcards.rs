@@ -122,7 +122,7 @@ fn failed_queries_for_random_names_are_reported() {
     });
     let args = ["--no-wildcards", "-t", "A", "host.test"];
     let message = format!(
-        "cannot tell whether test. has a wildcard: {} answered SERVFAIL",
+        "cannot determine whether test. has a wildcard: {} answered SERVFAIL",
         server.addr()
     );
     resolve()

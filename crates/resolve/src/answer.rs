@@ -253,7 +253,7 @@ fn unproved_nodata(
     }
 }
 
-/// Warns about several aliases of a name, and about an alias beside other data
+/// Warns about several aliases of a name, and about an alias together with other data
 /// (RFC 1034, section 3.6.2; RFC 2181, section 10.1).
 fn check_aliases(here: &[&Record<'_>], name: &OwnedName, rtype: Rtype, warnings: &mut Vec<String>) {
     let mut aliases = here.iter().filter(|record| record.rtype == Rtype::CNAME);

@@ -212,7 +212,8 @@ pub(crate) struct OutputArgs {
     pub(crate) verbose: bool,
 }
 
-/// Accepts any text as a record type, and offers the known types to shells.
+/// Accepts any text as a record type. The known types are hidden values, which only
+/// shells offer, since TYPEnnn is accepted, too.
 #[derive(Clone)]
 struct TypeParser;
 
@@ -231,7 +232,9 @@ impl TypedValueParser for TypeParser {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let mnemonics = presentation::mnemonics();
         let valid = mnemonics.filter(|mnemonic| operand::parse_type(mnemonic).is_ok());
-        Some(Box::new(valid.map(PossibleValue::new)))
+        Some(Box::new(
+            valid.map(|name| PossibleValue::new(name).hide(true)),
+        ))
     }
 }
 

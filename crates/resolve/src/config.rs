@@ -13,7 +13,7 @@ use domain::base::iana::Rtype;
 use domain::base::name::ToLabelIter;
 
 use crate::cli::Cli;
-use crate::engine::{LookupRequest, SERVERS_MAX, Settings};
+use crate::engine::{LookupRequest, MAX_SERVERS, Settings};
 use crate::output::Format;
 use crate::resolvconf::{self, ResolvConf};
 use crate::server::{self, Server, ServerArg, Transport};
@@ -36,7 +36,7 @@ const EDNS_SIZE: u16 = 1232;
 pub(crate) enum Mode {
     Lookup,
     Trace { roots: Vec<SocketAddr> },
-    Diff { system: bool },
+    Diff { includes_system: bool },
     Watch { interval: Duration },
 }
 
@@ -45,20 +45,20 @@ pub(crate) enum Mode {
 pub(crate) struct Config {
     /// The operands without servers and types.
     pub(crate) names: Vec<String>,
-    /// Files with further operands.
+    /// Files of operands (`-f`).
     pub(crate) files: Vec<String>,
     /// Whether operands are read from files or standard input.
     pub(crate) reads_lists: bool,
     pub(crate) mode: Mode,
-    /// The settings for DNS servers; `None` for the system path.
-    pub(crate) direct: Option<Settings>,
+    /// The settings for DNS servers; `None` for the system's resolver.
+    pub(crate) dns: Option<Settings>,
     pub(crate) types: Vec<Rtype>,
-    pub(crate) reverse: bool,
+    pub(crate) is_reverse: bool,
     pub(crate) family: Family,
     pub(crate) timeout: Duration,
     /// The search list; empty unless it is used.
     pub(crate) search: Vec<String>,
-    /// The number of dots from which a name is first tried without the search list.
+    /// A name with at least this number of dots is tried without the search list first.
     pub(crate) ndots: usize,
     pub(crate) filters_wildcards: bool,
     pub(crate) is_ordered: bool,
@@ -71,7 +71,7 @@ pub(crate) struct Config {
 
 /// An operand that can be looked up.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct LookupTarget {
     pub(crate) address: Option<IpAddr>,
     /// The name to query, which is the reverse name of an address.
     pub(crate) name: OwnedName,
@@ -91,18 +91,18 @@ impl Config {
         names.extend(stdin);
         let server_args = server_args.into_iter();
         let server_args = server_args.chain(cli.server.iter().map(String::as_str));
-        let (servers, system) = find_servers(server_args, cli)?;
-        let mode = mode(cli, system, &servers)?;
-        let is_direct = !servers.is_empty()
-            || system
+        let (servers, includes_system) = find_servers(server_args, cli)?;
+        let mode = mode(cli, includes_system, &servers)?;
+        let uses_dns = !servers.is_empty()
+            || includes_system
             || !types.is_empty()
             || matches!(mode, Mode::Trace { .. } | Mode::Diff { .. });
-        if let (false, Some(option)) = (is_direct, direct_only_option(cli)) {
+        if let (false, Some(option)) = (uses_dns, dns_only_option(cli)) {
             return Err(Error::usage(format!(
                 "{option} applies only to DNS servers; add @SERVER or -t TYPE"
             )));
         }
-        let conf = if is_direct {
+        let conf = if uses_dns {
             load_resolv_conf(cli, io, &servers)?
         } else {
             None
@@ -121,7 +121,7 @@ impl Config {
             Some(conf) if cli.query.search => (conf.search.clone(), conf.ndots),
             _ => (Vec::new(), 1),
         };
-        let direct = if is_direct {
+        let dns = if uses_dns {
             Some(settings(cli, io, servers, conf, reads_lists, format)?)
         } else {
             None
@@ -131,9 +131,9 @@ impl Config {
             files,
             reads_lists,
             mode,
-            direct,
+            dns,
             types,
-            reverse: cli.reverse,
+            is_reverse: cli.reverse,
             family: cli.family.family(),
             timeout: cli.timeout.min(MAX_TIMEOUT),
             search,
@@ -148,10 +148,10 @@ impl Config {
         })
     }
 
-    /// Parses an operand. Fails if it must not be looked up.
-    pub(crate) fn target(&self, text: &str) -> Result<Target> {
+    /// Parses an operand. Fails if it is not an address or name.
+    pub(crate) fn target(&self, text: &str) -> Result<LookupTarget> {
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Target {
+            return Ok(LookupTarget {
                 address: Some(address),
                 name: name::reverse(address),
             });
@@ -161,7 +161,7 @@ impl Config {
         {
             let parsed = server::parse_zoned(ip, zone);
             let (address, _) = parsed.map_err(|why| Error::input(text, why))?;
-            return Ok(Target {
+            return Ok(LookupTarget {
                 address: Some(address.into()),
                 name: name::reverse(address.into()),
             });
@@ -173,7 +173,7 @@ impl Config {
             let why = address::parse(text).err().unwrap_or_default();
             return Err(Error::input(text, why));
         }
-        if self.reverse {
+        if self.is_reverse {
             return Err(Error::input(
                 text,
                 "not an address; -x accepts only addresses",
@@ -190,16 +190,16 @@ impl Config {
                 "not an address: without escapes and in ASCII it is a number",
             ));
         }
-        Ok(Target {
+        Ok(LookupTarget {
             address: None,
             name,
         })
     }
 
     /// Returns the types to query for a target.
-    pub(crate) fn types(&self, target: &Target) -> &[Rtype] {
+    pub(crate) fn types(&self, target: &LookupTarget) -> &[Rtype] {
         match (target.address, &self.types[..], self.family) {
-            (Some(_), types, _) if !types.is_empty() && self.reverse => types,
+            (Some(_), types, _) if !types.is_empty() && self.is_reverse => types,
             (Some(_), _, _) => &[Rtype::PTR],
             (None, [], Family::V4) => &[Rtype::A],
             (None, [], Family::V6) => &[Rtype::AAAA],
@@ -209,9 +209,9 @@ impl Config {
     }
 
     /// Returns the names to try for an operand, in reverse order: as typed, and
-    /// with the suffixes of the search list. Empty if only the target's own name
-    /// is to be tried.
-    fn candidates(&self, text: &str, target: &Target) -> Vec<OwnedName> {
+    /// with the suffixes of the search list. Empty if only the name of the
+    /// target is tried.
+    fn candidates(&self, text: &str, target: &LookupTarget) -> Vec<OwnedName> {
         if self.search.is_empty() || target.address.is_some() || text.ends_with('.') {
             return Vec::new();
         }
@@ -254,13 +254,13 @@ impl Config {
     }
 }
 
-impl Target {
+impl LookupTarget {
     /// Returns the question for the system's resolver; `text` is the operand.
     pub(crate) fn system_question(&self, text: &str, family: Family) -> SystemQuestion {
         if let Some(address) = self.address {
             return SystemQuestion::Reverse(address);
         }
-        // libc gets names as typed, unless it cannot read them.
+        // libc gets names as typed, except those with escapes or non-ASCII characters.
         if text.is_ascii() && !text.contains('\\') {
             return SystemQuestion::Forward(text.to_owned(), family);
         }
@@ -297,7 +297,7 @@ fn find_servers<'a>(
     texts: impl Iterator<Item = &'a str>,
     cli: &Cli,
 ) -> Result<(Vec<Server>, bool)> {
-    let (mut servers, mut system) = (Vec::new(), false);
+    let (mut servers, mut includes_system) = (Vec::new(), false);
     for text in texts {
         let arg = server::parse(text).map_err(|e| usage(text, &e))?;
         // Checked before the name of the server is looked up.
@@ -314,9 +314,9 @@ fn find_servers<'a>(
                 }
                 servers.push(server);
             }
-            ServerArg::System => system = true,
+            ServerArg::System => includes_system = true,
             ServerArg::Named { host, port, text } => {
-                // The system finds the server, as for any other program.
+                // The system's resolver looks up the server, as for other programs.
                 let found = net::lookup(
                     &Host::Name(host.clone()),
                     port,
@@ -331,16 +331,16 @@ fn find_servers<'a>(
             }
         }
     }
-    if servers.len() > SERVERS_MAX {
+    if servers.len() > MAX_SERVERS {
         return Err(Error::usage(format!(
-            "too many servers; at most {SERVERS_MAX} are supported"
+            "too many servers; at most {MAX_SERVERS} are supported"
         )));
     }
-    Ok((servers, system))
+    Ok((servers, includes_system))
 }
 
-fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
-    if system && !cli.modes.diff {
+fn mode(cli: &Cli, includes_system: bool, servers: &[Server]) -> Result<Mode> {
+    if includes_system && !cli.modes.diff {
         return Err(Error::usage("@system requires --diff"));
     }
     if cli.modes.trace {
@@ -371,7 +371,7 @@ fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
             return Err(Error::usage("--diff requires a server; add @SERVER"));
         }
         return Ok(Mode::Diff {
-            system: system || servers.len() == 1,
+            includes_system: includes_system || servers.len() == 1,
         });
     }
     Ok(match cli.modes.watch {
@@ -381,7 +381,7 @@ fn mode(cli: &Cli, system: bool, servers: &[Server]) -> Result<Mode> {
 }
 
 /// Returns the first option that does not apply to the system's resolver.
-fn direct_only_option(cli: &Cli) -> Option<&'static str> {
+fn dns_only_option(cli: &Cli) -> Option<&'static str> {
     let query = &cli.query;
     [
         (query.tcp, "--tcp"),

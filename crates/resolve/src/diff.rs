@@ -45,12 +45,12 @@ struct JsonDiff<'a> {
 pub(crate) fn run(
     config: &Config,
     settings: &Settings,
-    with_system: bool,
+    includes_system: bool,
     operands: Inputs,
     io: &mut Io,
 ) -> Result<()> {
     let mut engine = Engine::new(settings.clone())?;
-    let mut system = if with_system {
+    let mut system = if includes_system {
         Some(SystemResolver::new(config.timeout)?)
     } else {
         None
@@ -59,7 +59,7 @@ pub(crate) fn run(
         let requests = operand.and_then(|operand| {
             let requests = config.lookup_requests(&operand.text);
             let requests = requests.and_then(|requests| {
-                if with_system {
+                if includes_system {
                     check_types(&requests)?;
                 }
                 Ok(requests)

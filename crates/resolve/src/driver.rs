@@ -16,24 +16,25 @@ use crate::operand_reader::{OperandReader, Poll};
 /// The maximum number of operands that are pending or wait for an earlier one.
 const MAX_PENDING: usize = 20_000;
 
-/// The size of the results that wait to be shown, in bytes, above which no further
-/// operand is read.
+/// The maximum size of the results that wait to be shown, in bytes. Above it, no operand
+/// is read.
 const MAX_BUFFERED: usize = 32 << 20;
 
 /// How long the result for one type waits for that of an earlier type, so that
 /// both are shown in the order in which they were requested.
 const REORDER_WAIT: Duration = Duration::from_millis(50);
 
-/// The destination of results.
+/// A renderer of results.
 pub(crate) trait Sink {
     /// Shows one of an operand's lookups.
-    fn lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()>;
+    fn show_lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()>;
 
-    /// Ends an operand. The records of its lookups may have been dropped.
-    fn end(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()>;
+    /// Is called after the last lookup of an operand. The records of `lookups` may have
+    /// been dropped.
+    fn finish_operand(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()>;
 
     /// Reports an operand that was never looked up.
-    fn rejected(&mut self, error: &Error) -> Result<()>;
+    fn report_rejected(&mut self, error: &Error) -> Result<()>;
 
     /// Flushes the output before the loop waits.
     fn flush(&mut self) -> Result<()>;
@@ -49,9 +50,9 @@ enum Entry {
 struct PendingOperand {
     text: String,
     lookups: Vec<Option<Lookup>>,
-    /// Which of the lookups have been shown.
+    /// Whether each of the lookups has been shown.
     shown: Vec<bool>,
-    missing: usize,
+    unfinished: usize,
     /// The time at which lookups that arrived out of order are shown anyway.
     reorder_deadline: Option<Instant>,
 }
@@ -132,7 +133,7 @@ impl OperandQueue {
                     text,
                     lookups: questions.iter().map(|_| None).collect(),
                     shown: vec![false; questions.len()],
-                    missing: questions.len(),
+                    unfinished: questions.len(),
                     reorder_deadline: None,
                 }));
                 for (number, question) in questions.into_iter().enumerate() {
@@ -148,7 +149,7 @@ impl OperandQueue {
                     order.push_back(self.entries.insert(Entry::Rejected(error)));
                     self.show_in_order(sink)
                 }
-                None => sink.rejected(&error),
+                None => sink.report_rejected(&error),
             },
         }
     }
@@ -158,10 +159,10 @@ impl OperandQueue {
         let is_single =
             |entry: &Entry| matches!(entry, Entry::Pending(operand) if operand.lookups.len() == 1);
         if self.order.is_none() && self.entries.get(key).is_some_and(is_single) {
-            // The common case in a long list: a single lookup is shown at once.
+            // The common case in a long list: a single lookup is shown immediately.
             if let Some(Entry::Pending(operand)) = self.entries.try_remove(key) {
-                sink.lookup(&operand.text, &lookup)?;
-                sink.end(&operand.text, std::slice::from_ref(&lookup))?;
+                sink.show_lookup(&operand.text, &lookup)?;
+                sink.finish_operand(&operand.text, std::slice::from_ref(&lookup))?;
             }
             return Ok(());
         }
@@ -169,7 +170,7 @@ impl OperandQueue {
             return Ok(());
         };
         if let Some(slot) = operand.lookups.get_mut((token & 0xffff) as usize) {
-            operand.missing -= usize::from(slot.is_none());
+            operand.unfinished -= usize::from(slot.is_none());
             self.buffered += lookup.memory_size();
             *slot = Some(lookup);
         }
@@ -216,7 +217,7 @@ impl OperandQueue {
             Some(Entry::Pending(operand)) => operand,
             Some(Entry::Rejected(_)) => {
                 if let Some(Entry::Rejected(error)) = self.entries.try_remove(key) {
-                    sink.rejected(&error)?;
+                    sink.report_rejected(&error)?;
                 }
                 return Ok(true);
             }
@@ -239,12 +240,12 @@ impl OperandQueue {
                 continue;
             }
             self.buffered = self.buffered.saturating_sub(lookup.memory_size());
-            sink.lookup(&operand.text, lookup)?;
+            sink.show_lookup(&operand.text, lookup)?;
             lookup.clear_records();
             self.buffered += lookup.memory_size();
             *shown = true;
         }
-        if operand.missing > 0 {
+        if operand.unfinished > 0 {
             if any_waits && operand.reorder_deadline.is_none() {
                 let deadline = Instant::now() + REORDER_WAIT;
                 operand.reorder_deadline = Some(deadline);
@@ -256,7 +257,7 @@ impl OperandQueue {
             let lookups: Vec<Lookup> = operand.lookups.into_iter().flatten().collect();
             let size: usize = lookups.iter().map(Lookup::memory_size).sum();
             self.buffered = self.buffered.saturating_sub(size);
-            sink.end(&operand.text, &lookups)?;
+            sink.finish_operand(&operand.text, &lookups)?;
         }
         Ok(true)
     }
@@ -328,17 +329,17 @@ mod tests {
     struct RecordingSink(Vec<String>);
 
     impl Sink for RecordingSink {
-        fn lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
+        fn show_lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
             self.0.push(format!("{operand} {}", lookup.query_type));
             Ok(())
         }
 
-        fn end(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
+        fn finish_operand(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
             self.0.push(format!("{operand} {}", lookups.len()));
             Ok(())
         }
 
-        fn rejected(&mut self, error: &Error) -> Result<()> {
+        fn report_rejected(&mut self, error: &Error) -> Result<()> {
             self.0.push(error.to_string());
             Ok(())
         }

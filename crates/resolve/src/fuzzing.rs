@@ -145,7 +145,9 @@ pub fn server(text: &str) {
         Transport::Udp(at) => format!("udp://{}", address(at)),
         Transport::Tcp(at) => format!("tcp://{}", address(at)),
         Transport::Tls { address: at, name } => format!("tls://{}#{name}", address(at)),
-        Transport::Https { url, get } => format!("{url}{}", if *get { "{?dns}" } else { "" }),
+        Transport::Https { url, uses_get } => {
+            format!("{url}{}", if *uses_get { "{?dns}" } else { "" })
+        }
     };
     let Ok(ServerArg::Server(same)) = server::parse(&written) else {
         panic!("{written:?} of {text:?}");

@@ -20,7 +20,7 @@ pub(crate) struct DisplayRecord {
     /// The owner; empty if it is not needed for the output.
     pub(crate) name: String,
     pub(crate) rtype: Rtype,
-    /// The TTL in seconds, which the system path does not know.
+    /// The TTL in seconds, which the system's resolver does not return.
     pub(crate) ttl: Option<u32>,
     pub(crate) data: String,
     /// Whether it is of the requested type and not a link of an alias chain.
@@ -37,7 +37,7 @@ pub(crate) struct Failure {
 /// The record type that a lookup requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueryType {
-    /// A and AAAA in one lookup, on the system path.
+    /// A and AAAA in one lookup, by the system's resolver.
     Addresses,
     Type(Rtype),
 }
@@ -51,9 +51,9 @@ impl std::fmt::Display for QueryType {
     }
 }
 
-/// The origin of a result, `source` in JSON.
+/// The resolver that gave a result, `source` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum Source {
     /// The system's resolver (libc).
     System,
     /// DNS servers, asked directly.
@@ -64,10 +64,10 @@ pub(crate) enum Origin {
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {
     pub(crate) query_type: QueryType,
-    pub(crate) origin: Origin,
+    pub(crate) source: Source,
     /// The name that was asked last, if it is needed for the output.
     pub(crate) query_name: Option<String>,
-    /// The server that answered or failed last; `None` on the system path.
+    /// The server that answered or failed last; `None` from the system's resolver.
     pub(crate) server: Option<Arc<str>>,
     pub(crate) protocol: Option<Protocol>,
     pub(crate) status: Status,
@@ -147,7 +147,7 @@ impl Lookup {
     pub(crate) fn failed(query_type: QueryType, status: Status, failure: Option<Failure>) -> Self {
         Self {
             query_type,
-            origin: Origin::Dns,
+            source: Source::Dns,
             query_name: None,
             server: None,
             protocol: None,
@@ -169,9 +169,9 @@ impl Lookup {
 
     /// Returns `system` or `dns`.
     pub(crate) fn source(&self) -> &'static str {
-        match self.origin {
-            Origin::Dns => "dns",
-            Origin::System => "system",
+        match self.source {
+            Source::Dns => "dns",
+            Source::System => "system",
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Printer<'a> {
 }
 
 impl Sink for Printer<'_> {
-    fn lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
+    fn show_lookup(&mut self, operand: &str, lookup: &Lookup) -> Result<()> {
         self.values(operand, lookup)?;
         let query_type = lookup.query_type;
         if !self.quiet {
@@ -62,7 +62,7 @@ impl Sink for Printer<'_> {
         Ok(())
     }
 
-    fn end(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
+    fn finish_operand(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
         let exit = lookup::exit(lookups);
         self.io.report.raise(exit);
         let is_found = lookups.iter().any(|l| l.status == Status::Found);
@@ -101,7 +101,7 @@ impl Sink for Printer<'_> {
         Ok(())
     }
 
-    fn rejected(&mut self, error: &Error) -> Result<()> {
+    fn report_rejected(&mut self, error: &Error) -> Result<()> {
         if error.is_stdout_closed() {
             return Err(error.clone());
         }
@@ -139,7 +139,7 @@ fn negative_answer(lookup: &Lookup, types: &str) -> String {
 fn other_query_name<'l>(operand: &str, lookup: &'l Lookup) -> Option<&'l str> {
     let query_name = lookup.query_name.as_deref()?;
     let own = name::parse(operand).ok()?;
-    (lookup.origin == lookup::Origin::Dns
+    (lookup.source == lookup::Source::Dns
         && operand.parse::<std::net::IpAddr>().is_err()
         && !presentation::name(&own).eq_ignore_ascii_case(query_name))
     .then_some(query_name)
@@ -154,9 +154,9 @@ impl Printer<'_> {
     /// Writes all lookups of an operand.
     pub(crate) fn lookups(&mut self, operand: &str, lookups: &[Lookup]) -> Result<()> {
         for lookup in lookups {
-            self.lookup(operand, lookup)?;
+            self.show_lookup(operand, lookup)?;
         }
-        self.end(operand, lookups)
+        self.finish_operand(operand, lookups)
     }
 
     /// Returns a hint if an operand of the command line may have been meant as a

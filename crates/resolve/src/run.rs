@@ -33,12 +33,12 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     };
     let operands = Inputs::new(arguments, &config.files);
     let any = operands.any();
-    match (&config.mode, &config.direct) {
+    match (&config.mode, &config.dns) {
         (Mode::Trace { roots }, Some(settings)) => {
             trace::run(&config, settings, roots, operands, io)?;
         }
-        (Mode::Diff { system }, Some(settings)) => {
-            diff::run(&config, settings, *system, operands, io)?;
+        (Mode::Diff { includes_system }, Some(settings)) => {
+            diff::run(&config, settings, *includes_system, operands, io)?;
         }
         (Mode::Watch { interval }, _) => watch::run(&config, *interval, operands, io)?,
         (_, Some(settings)) if config.types.contains(&Rtype::AXFR) => {

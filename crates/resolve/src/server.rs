@@ -37,8 +37,8 @@ pub(crate) enum Transport {
     Tcp(SocketAddr),
     /// DNS over TLS (RFC 7858); the certificate must be valid for `name`.
     Tls { address: SocketAddr, name: String },
-    /// DNS over HTTPS (RFC 8484), with GET instead of POST if `get`.
-    Https { url: String, get: bool },
+    /// DNS over HTTPS (RFC 8484), with GET or POST.
+    Https { url: String, uses_get: bool },
 }
 
 /// A DNS server with a label for records and messages.
@@ -161,7 +161,7 @@ fn parse_https(rest: &str, text: &str) -> Result<ServerArg, String> {
         return Err("not a URL: the host is not a name or address".to_owned());
     }
     let url = format!("https://{ascii}{port}{}", &rest[authority.len()..]);
-    let (url, get) = match url.strip_suffix("{?dns}") {
+    let (url, uses_get) = match url.strip_suffix("{?dns}") {
         Some(url) => (url, true),
         None => (&*url, false),
     };
@@ -173,7 +173,7 @@ fn parse_https(rest: &str, text: &str) -> Result<ServerArg, String> {
     };
     Ok(ServerArg::Server(Server::new(Transport::Https {
         url,
-        get,
+        uses_get,
     })))
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn run(
     if valid.is_empty() {
         return Ok(());
     }
-    let mut resolver = match &config.direct {
+    let mut resolver = match &config.dns {
         Some(settings) => Resolver::Dns(Box::new(Engine::new(settings.clone())?)),
         None => Resolver::System(SystemResolver::new(config.timeout)?),
     };

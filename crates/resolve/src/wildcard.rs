@@ -1,13 +1,13 @@
 //! `--no-wildcards`: finds names that exist only through a wildcard (RFC 4592).
 //!
-//! A name that was found is compared with random names below the same parent, which
-//! do not exist. If all of its values are among theirs, it exists only through a
-//! wildcard.
+//! A name that was found is compared with random names below its parent, which cannot
+//! exist themselves. If the random names have all of its values, it exists only through
+//! a wildcard.
 //!
 //! Servers may rotate the values of a wildcard and return only some of them at a
-//! time, so that a new value proves nothing at first. Further random names are queried
-//! until a long run of them has returned no new value, so that another one is
-//! improbable. The results are kept for other names of the parent.
+//! time, so a value not seen before proves nothing at first. Further random names are queried
+//! until a long series of them has returned no new value. The results are kept for other
+//! names of the parent.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -25,36 +25,37 @@ use crate::lookup::{DisplayRecord, Failure, Lookup};
 use crate::presentation;
 use crate::wire::OwnedName;
 
-/// Probes that are sent first for a parent. A probe is a query for a random name.
-const FIRST_PROBES: usize = 3;
+/// The number of random names that are queried first for a parent.
+const FIRST_NAMES: usize = 3;
 
-/// Probes that are sent each time the earlier ones were not conclusive.
-const FURTHER_PROBES: usize = 8;
+/// The number of random names that are queried if the earlier ones were not conclusive.
+const FURTHER_NAMES: usize = 8;
 
-/// The maximum number of probes for one parent.
-const MAX_PROBES: usize = 1024;
+/// The maximum number of random names for one parent.
+const MAX_NAMES: usize = 1024;
 
 /// The maximum number of bytes of values that are kept for one parent.
 const MAX_VALUES: usize = 256 << 10;
 
-/// Bytes of values of all parents, above which they are dropped.
+/// The maximum number of bytes of values for all parents; above it, all are dropped.
 const MAX_TOTAL_VALUES: usize = 64 << 20;
 
-/// Failed probes after which a parent cannot be decided.
+/// The number of failed queries after which the check of a parent is given up.
 const MAX_FAILURES: usize = 3;
 
 /// The maximum number of parents that are kept.
 const MAX_PARENTS: usize = 65_536;
 
-/// Bytes of lookups that wait for probes, above which no further one is accepted.
+/// The maximum number of bytes of lookups that wait for random names; above it, no
+/// further lookup is accepted.
 const MAX_WAITING: usize = 32 << 20;
 
-/// The bit that distinguishes the tokens of probes from all others.
-const PROBE: u64 = 1 << 63;
+/// The bit that distinguishes the tokens of random names from all others.
+const RANDOM: u64 = 1 << 63;
 
 type Parent = (OwnedName, Rtype);
 
-/// The results of the probes for one parent.
+/// The results of the random names below one parent.
 #[derive(Default)]
 struct WildcardState {
     /// The values of random names. The random label in a value is replaced by `*`,
@@ -62,12 +63,12 @@ struct WildcardState {
     values: HashSet<String>,
     /// The size of `values` in bytes.
     bytes: usize,
-    /// Probes that were answered.
-    probes: usize,
+    /// Random names that were answered.
+    answered: usize,
     /// Answers in a row without a new value.
-    without_news: usize,
+    answers_without_new_value: usize,
     failures: usize,
-    /// Probes without an answer yet.
+    /// Random names without an answer yet.
     pending: usize,
     last_failure: Option<Failure>,
     /// Lookups that wait for a verdict, each with its token and label.
@@ -79,35 +80,35 @@ enum Verdict {
     /// The name exists only through a wildcard.
     Wildcard,
     /// The name itself exists.
-    Real,
-    /// More probes are needed.
+    NotWildcard,
+    /// More random names are needed.
     Undecided,
-    /// The probes failed, or keep returning new values.
+    /// Random names failed, or keep returning new values.
     Unknown,
 }
 
 impl WildcardState {
     /// Returns whether another value is improbable. If N values are equally likely,
-    /// 8 N probes miss one of them with a probability of 1 in 3000.
+    /// 8 N random names miss one of them with a probability of 1 in 3000.
     fn is_settled(&self) -> bool {
         match self.values.len() {
-            0 => self.probes >= FIRST_PROBES,
-            n => self.without_news >= 8 * n + FURTHER_PROBES,
+            0 => self.answered >= FIRST_NAMES,
+            n => self.answers_without_new_value >= 8 * n + FURTHER_NAMES,
         }
     }
 
     fn verdict(&self, lookup: &Lookup, label: &str) -> Verdict {
-        let is_of_wildcard = |record: &DisplayRecord| {
+        let matches_wildcard = |record: &DisplayRecord| {
             !record.is_value
                 || self.values.contains(&record.data)
                 || self.values.contains(&replace_label(&record.data, label))
         };
-        if self.probes > 0 && lookup.records().iter().all(is_of_wildcard) {
+        if self.answered > 0 && lookup.records().iter().all(matches_wildcard) {
             Verdict::Wildcard
         } else if self.is_settled() {
-            Verdict::Real
+            Verdict::NotWildcard
         } else if self.failures >= MAX_FAILURES
-            || self.probes >= MAX_PROBES
+            || self.answered >= MAX_NAMES
             || self.bytes >= MAX_VALUES
         {
             Verdict::Unknown
@@ -116,8 +117,8 @@ impl WildcardState {
         }
     }
 
-    /// Adds the result of a probe; returns the size of its new values in bytes.
-    fn add_probe(&mut self, lookup: &Lookup, label: &str) -> usize {
+    /// Adds the result of a random name; returns the size of its new values in bytes.
+    fn add_random(&mut self, lookup: &Lookup, label: &str) -> usize {
         self.pending -= 1;
         if let Some(failure) = &lookup.failure {
             self.failures += 1;
@@ -125,8 +126,8 @@ impl WildcardState {
             return 0;
         }
         let before = self.bytes;
-        self.probes += 1;
-        self.without_news += 1;
+        self.answered += 1;
+        self.answers_without_new_value += 1;
         let records = lookup.records();
         let found = records.iter().filter(|record| record.is_value);
         for record in found.filter(|_| lookup.status == Status::Found) {
@@ -137,7 +138,7 @@ impl WildcardState {
             let length = value.len();
             if self.values.insert(value) {
                 self.bytes += length;
-                self.without_news = 0;
+                self.answers_without_new_value = 0;
             }
         }
         self.bytes - before
@@ -146,7 +147,7 @@ impl WildcardState {
     /// Applies a verdict to a lookup.
     fn apply(&self, mut lookup: Lookup, verdict: &Verdict, parent: &OwnedName) -> Lookup {
         match verdict {
-            Verdict::Real | Verdict::Undecided => {}
+            Verdict::NotWildcard | Verdict::Undecided => {}
             Verdict::Wildcard => {
                 lookup.status = Status::Wildcard;
                 lookup.replace_records(Vec::new());
@@ -170,7 +171,7 @@ impl WildcardState {
         let parent = answer::show_name(parent);
         Failure {
             kind,
-            message: format!("cannot tell whether {parent} has a wildcard: {why}"),
+            message: format!("cannot determine whether {parent} has a wildcard: {why}"),
         }
     }
 }
@@ -192,13 +193,13 @@ fn replace_label(data: &str, label: &str) -> String {
     replaced.collect()
 }
 
-/// An engine that finds names which exist only through a wildcard.
+/// A backend that detects names that exist only through a wildcard.
 pub(crate) struct WildcardFilter {
     engine: Engine,
     parents: HashMap<Parent, WildcardState>,
-    /// The parent and the label of each pending lookup or probe, by token.
+    /// The parent and the label of each pending lookup or random name, by token.
     pending: HashMap<u64, (Parent, String)>,
-    last_probe: u64,
+    last_random: u64,
     /// Bytes of the lookups that wait for a verdict.
     waiting_bytes: usize,
     /// Bytes of the values of all parents.
@@ -212,7 +213,7 @@ impl WildcardFilter {
             engine,
             parents: HashMap::new(),
             pending: HashMap::new(),
-            last_probe: PROBE,
+            last_random: RANDOM,
             waiting_bytes: 0,
             value_bytes: 0,
             finished: Vec::new(),
@@ -223,14 +224,14 @@ impl WildcardFilter {
         self.engine
     }
 
-    /// Handles the result of a lookup or probe.
+    /// Handles the result of a lookup or a random name.
     fn add_result(&mut self, token: u64, lookup: Lookup) {
         let Some((parent, label)) = self.pending.remove(&token) else {
             return self.finished.push((token, lookup));
         };
-        if token & PROBE != 0 {
+        if token & RANDOM != 0 {
             if let Some(state) = self.parents.get_mut(&parent) {
-                self.value_bytes += state.add_probe(&lookup, &label);
+                self.value_bytes += state.add_random(&lookup, &label);
                 if state.pending == 0 {
                     self.decide_waiting(&parent);
                 }
@@ -251,7 +252,7 @@ impl WildcardFilter {
                 self.waiting_bytes += lookup.memory_size();
                 state.waiting.push((token, lookup, label));
                 if state.pending == 0 {
-                    self.send_probes(&parent);
+                    self.query_random_names(&parent);
                 }
             }
             verdict => {
@@ -261,8 +262,8 @@ impl WildcardFilter {
         }
     }
 
-    /// Decides the waiting lookups of a parent as far as possible, and sends more
-    /// probes for the others.
+    /// Decides the waiting lookups of a parent as far as possible, and queries more
+    /// random names for the others.
     fn decide_waiting(&mut self, parent: &Parent) {
         let Some(state) = self.parents.get_mut(parent) else {
             return;
@@ -278,27 +279,27 @@ impl WildcardFilter {
             }
         }
         if !state.waiting.is_empty() {
-            self.send_probes(parent);
+            self.query_random_names(parent);
         }
     }
 
     /// Queries random names below a parent.
-    fn send_probes(&mut self, parent: &Parent) {
+    fn query_random_names(&mut self, parent: &Parent) {
         let Some(state) = self.parents.get_mut(parent) else {
             return;
         };
-        let count = if state.probes == 0 {
-            FIRST_PROBES
+        let count = if state.answered == 0 {
+            FIRST_NAMES
         } else {
-            FURTHER_PROBES
+            FURTHER_NAMES
         };
         for (name, label) in (0..count).filter_map(|_| random_name(&parent.0)) {
             state.pending += 1;
-            self.last_probe += 1;
+            self.last_random += 1;
             self.pending
-                .insert(self.last_probe, (parent.clone(), label));
+                .insert(self.last_random, (parent.clone(), label));
             self.engine.submit(LookupRequest {
-                token: self.last_probe,
+                token: self.last_random,
                 name,
                 rtype: parent.1,
                 candidates: Vec::new(),

@@ -13,7 +13,7 @@ use super::settings::LookupRequest;
 /// The time, the lookup, and the serial number of a timer.
 type Timer = (Instant, LookupId, u32);
 
-/// The pending lookups.
+/// The pending lookups by slab key.
 #[derive(Debug)]
 pub(crate) struct Lookups {
     slab: Slab<PendingLookup>,
@@ -21,7 +21,7 @@ pub(crate) struct Lookups {
     serial: u32,
     timers: BinaryHeap<Reverse<Timer>>,
     /// Lookups that wait to send a further query.
-    pub(crate) retry_queue: VecDeque<LookupId>,
+    pub(crate) requeued: VecDeque<LookupId>,
     /// Lookups that wait to send their first query.
     pub(crate) new_queue: VecDeque<LookupId>,
 }
@@ -33,7 +33,7 @@ impl Lookups {
             slab: Slab::new(),
             serial: 0,
             timers: BinaryHeap::new(),
-            retry_queue: VecDeque::new(),
+            requeued: VecDeque::new(),
             new_queue: VecDeque::new(),
         }
     }
@@ -103,10 +103,10 @@ impl Lookups {
     }
 
     /// Queues a lookup for its next query. Until then only its deadline can end it.
-    pub(crate) fn queue_retry(&mut self, key: u32) {
+    pub(crate) fn requeue(&mut self, key: u32) {
         if let Some(lookup) = self.slab.get(key as usize) {
             let deadline = lookup.deadline();
-            self.retry_queue.push_back(lookup.id);
+            self.requeued.push_back(lookup.id);
             self.set_timer(key, deadline);
         }
     }

@@ -44,7 +44,7 @@ use net::poll::{self, PollFd, PollFlags};
 
 use self::query::SentVia;
 use self::router::{Router, earliest};
-pub(crate) use self::settings::{LookupRequest, SERVERS_MAX, Settings, Stats};
+pub(crate) use self::settings::{LookupRequest, MAX_SERVERS, Settings, Stats};
 use self::udp::QueryIds;
 use crate::backend::Backend;
 use crate::lookup::Lookup;

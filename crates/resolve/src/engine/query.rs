@@ -9,7 +9,7 @@ use crate::server::Protocol;
 pub(crate) struct QueryId {
     /// The slab key of its lookup.
     pub(crate) lookup: u32,
-    /// Distinguishes it from all other queries, and increases with every query.
+    /// The serial number, which increases with every query.
     pub(crate) serial: u32,
 }
 

@@ -19,11 +19,11 @@ use super::upstreams::Upstreams;
 use crate::lookup::Lookup;
 use crate::server::Protocol;
 
-/// The number of free places in the windows from which on they are filled, so that
-/// queries are sent in batches.
+/// Queries are sent only if the windows have at least this much room, so that they are
+/// sent in batches.
 const MIN_BATCH: usize = 16;
 
-/// The minimum of timeouts that are shortened once round-trip times are known.
+/// The minimum of a timeout that is shortened when the round-trip time becomes known.
 const MIN_SHORTENED_RTO: Duration = Duration::from_millis(200);
 
 /// The minimum size of the buffer for an answer over UDP, in bytes. Some servers send larger
@@ -84,9 +84,9 @@ impl Router {
         match action {
             Action::Ask(_) | Action::Wait => {}
             Action::WaitUntil(at) => self.lookups.set_timer(key, at),
-            Action::Retry => {
+            Action::Requeue => {
                 self.needs_admit = true;
-                self.lookups.queue_retry(key);
+                self.lookups.requeue(key);
             }
             Action::Finish(mut lookup) => {
                 self.needs_admit = true;
@@ -99,11 +99,11 @@ impl Router {
         }
     }
 
-    /// Sends queries as far as windows and rate limits allow. If only a rate limit
-    /// holds back the next query, returns when that may be sent.
+    /// Sends the queries that windows and rate limits allow. Returns the time of the next
+    /// send if only a rate limit delays it.
     pub(super) fn admit(&mut self, now: Instant) -> Option<Instant> {
         self.needs_admit = false;
-        let mut next_send = self.admit_retries(now);
+        let mut next_send = self.admit_requeued(now);
         if !self.fills_a_batch() {
             return next_send;
         }
@@ -112,7 +112,7 @@ impl Router {
             match selection {
                 None => {}
                 Some(Selection::Server(server)) => {
-                    // Each lookup has a start time of its own, not its batch's.
+                    // Each lookup has its own start time, not that of the batch.
                     let now = Instant::now();
                     if let Some(lookup) = self.lookups.by_key(id.key) {
                         lookup.start(self.upstreams.settings.timeout, now);
@@ -130,10 +130,10 @@ impl Router {
     }
 
     /// Sends the further queries of lookups that wait for it.
-    fn admit_retries(&mut self, now: Instant) -> Option<Instant> {
+    fn admit_requeued(&mut self, now: Instant) -> Option<Instant> {
         let mut next_send = None;
-        for _ in 0..self.lookups.retry_queue.len() {
-            let Some(id) = self.lookups.retry_queue.pop_front() else {
+        for _ in 0..self.lookups.requeued.len() {
+            let Some(id) = self.lookups.requeued.pop_front() else {
                 break;
             };
             match self.select_server(id, now) {
@@ -141,7 +141,7 @@ impl Router {
                 Some(Selection::Server(server)) => self.perform(id.key, Action::Ask(server), now),
                 Some(Selection::Later(at)) => {
                     next_send = earliest(next_send, at);
-                    self.lookups.retry_queue.push_back(id);
+                    self.lookups.requeued.push_back(id);
                 }
             }
         }
@@ -172,13 +172,13 @@ impl Router {
         room >= min_room || room >= self.lookups.new_queue.len()
     }
 
-    /// Runs the timers that have expired.
+    /// Handles the timers that have expired.
     pub(super) fn run_timers(&mut self, now: Instant) {
         while let Some(key) = self.lookups.take_expired(now) {
             let Some(lookup) = self.lookups.by_key(key) else {
                 continue;
             };
-            let outcome = lookup.on_timeout(&mut self.upstreams, now);
+            let outcome = lookup.on_timer(&mut self.upstreams, now);
             self.perform(key, outcome.action, now);
             if let Some(SilentConnection { server, number }) = outcome.silent {
                 self.close_connection(server, number, &ErrorKind::TimedOut.into(), now);
@@ -207,13 +207,13 @@ impl Router {
     /// Reads all UDP sockets with outstanding queries; returns whether anything
     /// has arrived.
     pub(super) fn receive_all_udp(&mut self, now: Instant) -> bool {
-        let mut any = false;
+        let mut has_received = false;
         for server in 0..self.upstreams.list.len() {
             for number in self.upstreams.list[server].sockets.awaited() {
-                any |= self.receive_udp(server, number, now);
+                has_received |= self.receive_udp(server, number, now);
             }
         }
-        any
+        has_received
     }
 
     /// Reads one batch from a UDP socket; returns whether anything has arrived.

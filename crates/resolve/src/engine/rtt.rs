@@ -10,7 +10,7 @@ const MIN_SAMPLES: u32 = 8;
 
 /// Measures round-trip times and derives timeouts from them (RFC 6298).
 ///
-/// Every query has an ID of its own, so a late answer is a valid sample and not
+/// Every query has its own ID, so a late answer is a valid sample and not
 /// an ambiguous one. The more queries are in flight, the less each sample weighs
 /// (RFC 7323, appendix G): a batch that arrived late because this process had to
 /// wait says little about the server.

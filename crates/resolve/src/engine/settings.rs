@@ -12,7 +12,7 @@ use crate::wire::OwnedName;
 use crate::wire::edns::EdnsOptions;
 
 /// The maximum number of servers.
-pub(crate) const SERVERS_MAX: usize = 64;
+pub(crate) const MAX_SERVERS: usize = 64;
 
 /// The options of all lookups of an engine.
 #[derive(Clone, Debug)]

@@ -265,8 +265,8 @@ impl Upstream {
     fn https_client(&mut self, settings: &Settings) -> io::Result<&mut HttpsClient> {
         match (&mut self.https, &self.server.transport, &settings.trust) {
             (Some(client), _, _) => Ok(client),
-            (none, Transport::Https { url, get }, Some(trust)) => {
-                Ok(none.insert(HttpsClient::new(url, *get, trust)?))
+            (none, Transport::Https { url, uses_get }, Some(trust)) => {
+                Ok(none.insert(HttpsClient::new(url, *uses_get, trust)?))
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }

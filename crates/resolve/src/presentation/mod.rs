@@ -60,7 +60,7 @@ enum Field {
     Locator,
     /// This many bytes in hexadecimal, joined by `-` (RFC 7043).
     Dashed(usize),
-    /// The rest of the data, shown by a function of its own.
+    /// The rest of the data, shown by its own function.
     Custom(fn(&[u8]) -> Option<String>),
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn rdata<Octs: Octets + ?Sized>(
                     break;
                 }
             }
-            // Some fields start with a space of their own, others are empty.
+            // Some fields start with a space, others are empty.
             if text.len() == start_of_field {
                 text.truncate(before);
             } else if text[start_of_field..].starts_with(' ') {

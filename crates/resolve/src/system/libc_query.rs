@@ -13,7 +13,7 @@ use dns_lookup::{AddrInfoHints, getaddrinfo};
 use domain::base::iana::{OptRcode, Rtype};
 
 use crate::answer::Status;
-use crate::lookup::{DisplayRecord, Failure, Lookup, Origin, QueryType};
+use crate::lookup::{DisplayRecord, Failure, Lookup, QueryType, Source};
 use crate::sys;
 
 /// EAI_ADDRFAMILY, which the libc crate lacks on Linux.
@@ -45,7 +45,7 @@ impl SystemQuestion {
             Ok(records) => Lookup::found(self.query_type(), records),
             Err((status, failure)) => Lookup::failed(self.query_type(), status, failure),
         };
-        lookup.origin = Origin::System;
+        lookup.source = Source::System;
         lookup.query_name = match self {
             Self::Forward(name, _) => Some(name.clone()),
             Self::Reverse(_) => None,

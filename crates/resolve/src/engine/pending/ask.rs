@@ -38,7 +38,7 @@ impl PendingLookup {
             later = later.into_iter().chain(wait).min();
             // The first query may go to any server that has room, a further one
             // only to the next server in order.
-            if self.tries > 0 {
+            if self.total_queries > 0 {
                 break;
             }
         }
@@ -48,10 +48,10 @@ impl PendingLookup {
     /// Sends a query to a server; a failure to do so counts as a failure of the server.
     pub(crate) fn ask(&mut self, server: usize, upstreams: &mut Upstreams, now: Instant) -> Action {
         self.servers.select(server);
-        self.tries += 1;
-        self.attempts += 1;
+        self.total_queries += 1;
+        self.queries_for_name += 1;
         upstreams.stats.queries += 1;
-        upstreams.stats.repeated += u64::from(self.attempts > 1);
+        upstreams.stats.repeated += u64::from(self.queries_for_name > 1);
         let plan = self.plan_query(server, &upstreams.list[server], &upstreams.settings, now);
         let query = OutgoingQuery {
             id: upstreams.next_query_id(self.id.key),
@@ -76,9 +76,9 @@ impl PendingLookup {
     /// Takes back the count of a query that was never sent.
     pub(super) fn uncount_query(&mut self, upstreams: &mut Upstreams) {
         upstreams.stats.queries -= 1;
-        upstreams.stats.repeated -= u64::from(self.attempts > 1);
-        self.tries -= 1;
-        self.attempts -= 1;
+        upstreams.stats.repeated -= u64::from(self.queries_for_name > 1);
+        self.total_queries -= 1;
+        self.queries_for_name -= 1;
     }
 
     /// Returns the form of the query that is sent to a server now.
@@ -98,7 +98,7 @@ impl PendingLookup {
         let timer = match route {
             Route::Udp => {
                 // How many times each server that is left has been asked before.
-                let rounds = (self.attempts - 1) / servers_left;
+                let rounds = (self.queries_for_name - 1) / servers_left;
                 let rto = upstream.rto(settings, rounds);
                 let is_last = rounds > 0 && self.is_last_round(settings, servers_left, rto, now);
                 // A middlebox may drop queries with EDNS, so the last query is sent
@@ -107,7 +107,7 @@ impl PendingLookup {
                 self.udp_timer(server, rto, now)
             }
             Route::Connection if servers_left == 1 => now + upstream.connection_rto(settings),
-            // Servers that have not been asked yet keep their share of the time.
+            // Leaves an equal share of the time to each server that has not been asked.
             Route::Connection | Route::Https => now + self.time_left(now) / servers_left,
         };
         QueryPlan {
@@ -131,7 +131,7 @@ impl PendingLookup {
         now: Instant,
     ) -> bool {
         match settings.attempts {
-            Some(attempts) => self.attempts + servers_left > attempts * servers_left,
+            Some(attempts) => self.queries_for_name + servers_left > attempts * servers_left,
             None => now + rto * servers_left >= self.deadline,
         }
     }

@@ -28,7 +28,7 @@ fn significance(status: &Status) -> u8 {
 }
 
 impl Outcomes {
-    /// Keeps a failure if it is more significant than the one known so far.
+    /// Keeps a failure if it is more significant than the worst one so far.
     fn record_failure(
         &mut self,
         server: usize,
@@ -41,7 +41,7 @@ impl Outcomes {
         };
         if is_worse {
             self.worst_failure = Some((server, failure));
-            self.worst_reply = message;
+            self.worst_message = message;
         }
     }
 
@@ -83,7 +83,7 @@ impl PendingLookup {
         if self.servers.left() == 0 {
             return self.give_up(upstreams, now);
         }
-        Action::Retry
+        Action::Requeue
     }
 
     /// Adds to a failure why a server that serves UDP was asked over TCP, if it was.
@@ -109,8 +109,8 @@ impl PendingLookup {
         lookup.server = Some(Arc::clone(upstream.label()));
         lookup.protocol = Some(upstream.protocol(over_tcp));
         lookup.elapsed = self.elapsed(now);
-        lookup.tries = self.tries;
-        lookup.message = self.outcomes.worst_reply.take();
+        lookup.tries = self.total_queries;
+        lookup.message = self.outcomes.worst_message.take();
         let message = lookup.message.as_deref();
         if let Some(reply) = message.and_then(|bytes| reply::read(bytes).ok()) {
             lookup.extended_errors = reply.extended_errors();

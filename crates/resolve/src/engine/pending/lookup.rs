@@ -17,17 +17,16 @@ pub(crate) enum Action {
     /// Waits for an answer until this time.
     WaitUntil(Instant),
     /// Asks the next server once the windows and rate limits allow.
-    Retry,
+    Requeue,
     /// Asks the server with this index at once.
     Ask(usize),
     /// Ends the lookup with this result.
     Finish(Box<Lookup>),
 }
 
-/// Identifies a lookup.
+/// The ID of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LookupId {
-    /// Its slab key.
     pub(crate) key: u32,
     /// Distinguishes it from earlier lookups with the same key.
     pub(crate) serial: u32,
@@ -48,13 +47,14 @@ pub(crate) struct PendingLookup {
     pub(super) deadline: Instant,
     /// The serial number of the valid timer; earlier timers are ignored.
     timer_serial: u32,
-    /// The total number of queries sent.
-    pub(super) tries: u32,
-    /// Queries sent for the current name.
-    pub(super) attempts: u32,
-    /// Connections that were closed after some answers while this lookup waited.
+    /// The number of queries sent for all names.
+    pub(super) total_queries: u32,
+    /// The number of queries sent for the current name.
+    pub(super) queries_for_name: u32,
+    /// The number of connections that were closed after some answers while this lookup
+    /// waited.
     pub(super) reconnects: u8,
-    /// Connections that were closed without any answer.
+    /// The number of connections that were closed without any answer.
     pub(super) empty_closes: u8,
     /// The outcomes so far, none of which is a positive answer.
     pub(super) outcomes: Outcomes,
@@ -68,7 +68,7 @@ pub(super) struct Outcomes {
     /// The most significant failure and the index of its server.
     pub(super) worst_failure: Option<(usize, ServerFailure)>,
     /// The DNS message that belongs to `worst_failure`.
-    pub(super) worst_reply: Option<Box<[u8]>>,
+    pub(super) worst_message: Option<Box<[u8]>>,
     /// An incomplete answer, which is preferred to a failure.
     pub(super) incomplete: Option<Box<Lookup>>,
     /// The failures of all servers, if they are to be reported.
@@ -89,8 +89,8 @@ impl PendingLookup {
             started: None,
             deadline: Instant::now(),
             timer_serial: 0,
-            tries: 0,
-            attempts: 0,
+            total_queries: 0,
+            queries_for_name: 0,
             reconnects: 0,
             empty_closes: 0,
             outcomes: Outcomes::default(),

@@ -1,10 +1,10 @@
 //! A pending lookup: which server it asks next, and what an answer, a timeout or a closed
 //! connection means for it.
 //!
-//! A [`PendingLookup`] owns its queries. It is told about events and sends its queries
-//! through the [`Upstreams`](super::upstreams::Upstreams), but it neither waits nor knows
-//! other lookups: each event returns an [`Action`], which the engine carries out. `ask`
-//! sends queries, `receive` handles answers, `timeout` handles timeouts and closed
+//! A [`PendingLookup`] owns its queries and sends them through the
+//! [`Upstreams`](super::upstreams::Upstreams), but it neither waits nor knows other
+//! lookups. Its method for an event returns an [`Action`], which the engine carries out.
+//! `ask` sends queries, `receive` handles answers, `timeout` handles timers and closed
 //! connections, and `end` handles failures of servers and composes results.
 
 mod ask;

@@ -84,7 +84,7 @@ impl PendingLookup {
     }
 
     /// Sends a query without EDNS after one with EDNS was refused. Does nothing if
-    /// that was done before, since this refusal then answers an earlier query.
+    /// that was done before: this refusal then answers an earlier query.
     fn retry_without_edns(&mut self, server: usize) -> Action {
         let state = self.servers.state_mut(server);
         if std::mem::replace(&mut state.without_edns, true) {
@@ -93,7 +93,7 @@ impl PendingLookup {
         Action::Ask(server)
     }
 
-    /// Tries the cookie that BADCOOKIE has brought once, then TCP.
+    /// Tries the new cookie once, then TCP.
     fn retry_after_bad_cookie(&mut self, server: usize) -> Action {
         let state = self.servers.state_mut(server);
         if std::mem::replace(&mut state.refused_cookie, true) {
@@ -189,7 +189,7 @@ impl PendingLookup {
         lookup.extended_errors = reply.extended_errors();
         lookup.authenticated = reply.authenticated;
         lookup.elapsed = self.elapsed(now);
-        lookup.tries = self.tries;
+        lookup.tries = self.total_queries;
         lookup.message = message_to_keep(reply, settings);
         lookup.pack(reply.bytes);
         let mut lookup = Box::new(lookup);
@@ -222,11 +222,11 @@ impl PendingLookup {
     /// Continues with another name of the search list, in the time that is left.
     fn try_next_name(&mut self, name: OwnedName, upstreams: &mut Upstreams) -> Action {
         self.question = Question::new(name, self.question.rtype());
-        self.attempts = 0;
+        self.queries_for_name = 0;
         self.servers.reset();
         self.outcomes.reset_failures();
         self.release_queries(upstreams);
-        Action::Retry
+        Action::Requeue
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests of a lookup alone: it is told about events, and nothing is sent.
+//! Tests of a lookup alone: the test passes events to it, and nothing is sent.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -113,7 +113,7 @@ fn servers_are_asked_in_turn_until_all_have_failed() {
     fixture.ask(0);
     assert!(matches!(
         fixture.receive(0, SERVFAIL.into()),
-        Some(Action::Retry)
+        Some(Action::Requeue)
     ));
     assert!(fixture.lookup.queries.is_empty(), "it is not awaited");
     assert_eq!(fixture.select(), Selection::Server(1));
@@ -130,17 +130,13 @@ fn a_silent_server_is_followed_by_the_next_and_then_asked_again() {
         assert_eq!(fixture.select(), Selection::Server(server));
         let wait = fixture.ask(server);
         fixture.now += Duration::from_millis(wait as u64);
-        let outcome = fixture
-            .lookup
-            .on_timeout(&mut fixture.upstreams, fixture.now);
-        assert!(matches!(outcome.action, Action::Retry));
+        let outcome = fixture.lookup.on_timer(&mut fixture.upstreams, fixture.now);
+        assert!(matches!(outcome.action, Action::Requeue));
         assert_eq!(outcome.silent, None);
     }
     assert_eq!(fixture.lookup.queries.len(), 3, "all can still be answered");
     fixture.now += Duration::from_secs(5);
-    let outcome = fixture
-        .lookup
-        .on_timeout(&mut fixture.upstreams, fixture.now);
+    let outcome = fixture.lookup.on_timer(&mut fixture.upstreams, fixture.now);
     let (status, message) = failure(outcome.action);
     assert_eq!(status, Status::Timeout);
     assert_eq!(message, "no answer from 127.0.0.1:9 in time");
@@ -155,9 +151,7 @@ fn attempts_are_limited_if_resolv_conf_does_so() {
     for last in [false, true] {
         assert_eq!(fixture.ask(0), 1000);
         fixture.now += Duration::from_secs(1);
-        let outcome = fixture
-            .lookup
-            .on_timeout(&mut fixture.upstreams, fixture.now);
+        let outcome = fixture.lookup.on_timer(&mut fixture.upstreams, fixture.now);
         let has_ended = matches!(outcome.action, Action::Finish(_));
         assert_eq!(has_ended, last);
     }
@@ -234,7 +228,7 @@ fn a_message_with_another_question_is_ignored() {
 fn a_name_without_data_is_followed_by_the_next_candidate() {
     let mut fixture = Fixture::new(&["127.0.0.1:9"]);
     fixture.ask(0);
-    assert!(matches!(fixture.receive(0, 3), Some(Action::Retry)));
+    assert!(matches!(fixture.receive(0, 3), Some(Action::Requeue)));
     assert_eq!(fixture.lookup.question.name().to_string(), "x.other");
     assert!(fixture.lookup.queries.is_empty());
     fixture.ask(0);

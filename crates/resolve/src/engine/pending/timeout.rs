@@ -44,14 +44,14 @@ impl From<Action> for TimeoutOutcome {
 }
 
 impl PendingLookup {
-    /// Handles the timeout of the last query, or of the lookup itself.
-    pub(crate) fn on_timeout(&mut self, upstreams: &mut Upstreams, now: Instant) -> TimeoutOutcome {
+    /// Handles the timer: the timeout of the last query, or of the lookup itself.
+    pub(crate) fn on_timer(&mut self, upstreams: &mut Upstreams, now: Instant) -> TimeoutOutcome {
         if now >= self.deadline {
             return self.give_up(upstreams, now).into();
         }
         let is_last_server = self.servers.left() == 1;
         let Some(query) = self.queries.last_mut() else {
-            return Action::Retry.into();
+            return Action::Requeue.into();
         };
         let upstream = &mut upstreams.list[query.server];
         let mut sent = query.sent;
@@ -90,19 +90,21 @@ impl PendingLookup {
         }
         let settings = &upstreams.settings;
         let servers_left = self.servers.left() as u32;
-        let limit = settings.attempts.map(|attempts| attempts * servers_left);
-        if let Some(limit) = limit.filter(|limit| self.attempts >= *limit) {
+        let max_queries = settings.attempts.map(|attempts| attempts * servers_left);
+        if let Some(max_queries) = max_queries.filter(|max| self.queries_for_name >= *max) {
             // Each attempt has the time that resolv.conf grants, even if the next
             // one started earlier. Until then, answers are accepted.
             let first = self.queries.first();
-            let until = first.map_or(now, |query| query.sent + settings.initial_timeout * limit);
+            let until = first.map_or(now, |query| {
+                query.sent + settings.initial_timeout * max_queries
+            });
             if now < until {
                 return Action::WaitUntil(until);
             }
             return self.give_up(upstreams, now);
         }
         self.servers.skip();
-        Action::Retry
+        Action::Requeue
     }
 
     /// Asks the server again on the connection or on a new one, or the next server.
@@ -127,11 +129,12 @@ impl PendingLookup {
             // The server may be slow for all queries, and it is the only one left.
             return Action::WaitUntil(self.deadline).into();
         } else if is_silent {
-            // A new connection may help; when this one is closed, the query is resumed.
+            // The connection delivers nothing any more. It is closed, which resumes the
+            // lookup on a new one.
             Action::Wait
         } else {
-            // Other queries were answered since: the server has dropped this one.
-            Action::Retry
+            // Later queries were answered, so the server has dropped this one.
+            Action::Requeue
         };
         TimeoutOutcome { action, silent }
     }
