@@ -70,7 +70,7 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     }
 }
 
-/// The unpacked compilers.
+/// The compilers for Rust and C, unpacked below the target directory.
 struct Compiler {
     dir: PathBuf,
     /// The directory with the files of Debian's packages.

@@ -1,5 +1,5 @@
 //! The slow parser of operands. It accepts all forms of networks and of members of a
-//! set, and its errors explain what is wrong.
+//! set, and its errors explain the mistake.
 //!
 //! Addresses are parsed by std. The parser of ipnet is not used, because it accepts
 //! `010.0.0.1` and `/08`.
