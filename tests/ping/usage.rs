@@ -283,7 +283,7 @@ fn every_letter_of_iputils_is_accepted_or_explained() {
         assert_eq!(out.stderr_str().lines().count(), 1, "{}", out.report());
     }
     for option in ["--dontfrag", "--file", "--outage"] {
-        let start = format!("ping: {option} is not supported: use ");
+        let start = format!("ping: {option} is not supported; use ");
         let out = ping(&format!("{option} 127.0.0.1")).run();
         out.code(2).stdout("").stderr_contains(&start);
     }

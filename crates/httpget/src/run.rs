@@ -146,7 +146,7 @@ fn hint_at_file(operand: &Operand, report: &mut Report) {
     {
         *error = error
             .clone()
-            .hint(format!("use @{text} to read URLs from that file"));
+            .hint(format!("use @{text} to read the file with that name"));
     }
 }
 
