@@ -246,7 +246,7 @@ mod tests {
             ),
             (
                 &["[fe80::1%no-such-if]:80"],
-                "[fe80::1%no-such-if]:80: no network interface no-such-if here",
+                "[fe80::1%no-such-if]:80: no network interface named no-such-if",
             ),
             (
                 &["127.0.0.1%lo:80"],
