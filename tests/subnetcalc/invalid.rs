@@ -228,6 +228,15 @@ fn a_mistyped_command_gets_a_suggestion() {
         let message = "subnetcalc: agregate: neither a network nor a command; did you mean";
         assert!(out.stderr_str().starts_with(message), "{}", out.report());
     }
+    for (line, start) in [
+        ("-f nets log", "subnetcalc: -f is not supported; "),
+        ("-jf nets log", "subnetcalc: -f is not supported; "),
+        ("--jsn nets", "subnetcalc: unknown option '--jsn'"),
+    ] {
+        let out = run(line);
+        out.code(2);
+        assert!(out.stderr_str().starts_with(start), "{}", out.report());
+    }
     run("xyzzy")
         .code(2)
         .stdout("")

@@ -1,11 +1,13 @@
 //! The limit on open descriptors of this process (RLIMIT_NOFILE).
 
+use std::io;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit to `wanted`, or as far as the hard limit allows; to the hard
 /// limit if `wanted` is `None`. Never lowers it. Returns the soft limit in effect
-/// afterwards, `None` if there is none.
-pub fn raise_limit(wanted: Option<u64>) -> Option<u64> {
+/// afterwards, `None` if there is none. After an error the limit is as before.
+pub fn raise_limit(wanted: Option<u64>) -> io::Result<Option<u64>> {
     let limit = getrlimit(Resource::Nofile);
     let soft = soft_limit(&limit, wanted);
     let raised = Rlimit {
@@ -13,13 +15,15 @@ pub fn raise_limit(wanted: Option<u64>) -> Option<u64> {
         maximum: limit.maximum,
     };
     if soft == limit.current {
-        return soft;
+        return Ok(soft);
     }
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => soft,
-        // A failure leaves the limit as it was.
-        Err(_) => limit.current,
-    }
+    setrlimit(Resource::Nofile, raised)?;
+    Ok(soft)
+}
+
+/// Returns the soft limit, `None` if there is none.
+pub fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
 /// Returns the soft limit to set.
@@ -53,6 +57,6 @@ mod tests {
             assert_eq!(soft_limit(&limit(current, maximum), wanted), expected);
         }
         let limit = getrlimit(Resource::Nofile);
-        assert_eq!(raise_limit(Some(1)), limit.current);
+        assert_eq!(raise_limit(Some(1)).unwrap(), limit.current);
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn add_to_poller(
 /// Raises the soft limit of open descriptors to `wanted` if it is lower. Fails
 /// if the hard limit is lower, too.
 pub(crate) fn raise_descriptor_limit(wanted: u64) -> Result<()> {
-    match net::descriptors::raise_limit(Some(wanted)) {
+    let limit = net::descriptors::raise_limit(Some(wanted)).map_err(|e| Error::local(&e))?;
+    match limit {
         Some(maximum) if maximum < wanted => Err(Error::new(
             Kind::System,
             format!("the connections need {wanted} open files, but the limit is {maximum}"),

@@ -14,7 +14,8 @@ const UNLIMITED: usize = usize::MAX / 4;
 /// number of connections that may be open at the same time: `requested`, or as
 /// many as the descriptor limit allows.
 pub(crate) fn max_connections(requested: Option<usize>, workers: usize) -> usize {
-    let limit = net::descriptors::raise_limit(None);
+    // A limit that cannot be raised is only lower.
+    let limit = net::descriptors::raise_limit(None).unwrap_or_else(|_| net::descriptors::limit());
     requested.unwrap_or_else(|| connections_within(limit, workers))
 }
 

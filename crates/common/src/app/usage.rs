@@ -85,8 +85,17 @@ pub(super) fn unknown_command<C: Cli>(error: &clap::Error, args: &[OsString]) ->
     if error.kind() != ErrorKind::UnknownArgument || subcommand(&command, args).is_some() {
         return None;
     }
+    let reported = context(error, ContextKind::InvalidArg)?;
+    // clap reports one letter of several: `-x` of `-vx`.
+    let contains_reported = |arg: &str| {
+        arg.split('=').next() == Some(reported)
+            || arg.starts_with('-') && !arg.starts_with("--") && arg.ends_with(&reported[1..])
+    };
     let mut before = "";
-    for arg in options_and_values(args).filter_map(OsStr::to_str) {
+    for arg in options_and_values(args)
+        .filter_map(OsStr::to_str)
+        .take_while(|arg| !contains_reported(arg))
+    {
         if !arg.starts_with('-') && option_expecting_value(&command, before).is_none() {
             return C::unknown_command(arg);
         }

@@ -37,6 +37,14 @@ impl Roots {
         }
         if let Some(directory) = directory {
             roots.add_directory(directory)?;
+            let mut store = RootCertStore::empty();
+            let (usable, _) = store.add_parsable_certificates(roots.authorities.iter().cloned());
+            if usable == 0 {
+                let message = "the directory contains no usable PEM certificate";
+                return Err(
+                    Error::new(Kind::Input, message).with_subject(directory.display().to_string())
+                );
+            }
         }
         Ok(roots)
     }
@@ -128,6 +136,21 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 mod tests {
     use super::*;
     use testkit::tls::{Authority, Leaf};
+
+    #[test]
+    fn a_directory_without_a_usable_certificate_is_invalid_input() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("readme"), "no certificate").unwrap();
+        let error = Roots::load(&[], Some(dir.path())).unwrap_err();
+        assert_eq!(error.kind(), Kind::Input);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: the directory contains no usable PEM certificate",
+                dir.path().display()
+            )
+        );
+    }
 
     #[test]
     fn a_pem_file_without_a_certificate_is_invalid_input() {

@@ -16,7 +16,9 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, PeerMisbehaved, RootCertStore, SignatureScheme,
+};
 
 use common::Result;
 
@@ -213,6 +215,9 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if !may_sign_tls13(signature.scheme) {
+            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+        }
         // In TLS 1.3 a scheme includes the curve.
         self.check_signature(message, certificate, signature, 1)
     }
@@ -229,9 +234,41 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// Whether a handshake of TLS 1.3 may be signed like this: not with PKCS #1 padding or
+/// SHA-1, which are only for certificates (RFC 8446, section 4.2.3).
+fn may_sign_tls13(scheme: SignatureScheme) -> bool {
+    use SignatureScheme as S;
+    !matches!(
+        scheme,
+        S::RSA_PKCS1_SHA1
+            | S::RSA_PKCS1_SHA256
+            | S::RSA_PKCS1_SHA384
+            | S::RSA_PKCS1_SHA512
+            | S::ECDSA_SHA1_Legacy
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handshake_of_tls_1_3_is_not_signed_with_pkcs1() {
+        use SignatureScheme as S;
+        for (scheme, expected) in [
+            (S::RSA_PKCS1_SHA1, false),
+            (S::RSA_PKCS1_SHA256, false),
+            (S::RSA_PKCS1_SHA384, false),
+            (S::RSA_PKCS1_SHA512, false),
+            (S::ECDSA_SHA1_Legacy, false),
+            (S::RSA_PSS_SHA256, true),
+            (S::ECDSA_NISTP256_SHA256, true),
+            (S::ED25519, true),
+        ] {
+            assert_eq!(may_sign_tls13(scheme), expected, "{scheme:?}");
+        }
+    }
+
     use rustls::pki_types::pem::PemObject;
     use std::time::Duration;
     use testkit::tls::{Authority, Leaf};
