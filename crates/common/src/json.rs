@@ -40,6 +40,10 @@ impl Formatter for EscapingFormatter {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        // A fragment has no C0 controls, so most have nothing to escape.
+        if fragment.bytes().all(|byte| byte < 0x7f) {
+            return CompactFormatter.write_string_fragment(writer, fragment);
+        }
         let mut rest = fragment;
         while let Some((index, c)) = rest.char_indices().find(|&(_, c)| is_dangerous(c)) {
             writer.write_all(&rest.as_bytes()[..index])?;
