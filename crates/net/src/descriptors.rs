@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit to `wanted`, or as far as the hard limit allows; to the hard
 /// limit if `wanted` is `None`. Never lowers it. Returns the soft limit in effect
-/// afterwards, `None` if there is none. After an error the limit is as before.
+/// afterwards, `None` for no limit. After an error the limit is as before.
 pub fn raise_limit(wanted: Option<u64>) -> io::Result<Option<u64>> {
     let limit = getrlimit(Resource::Nofile);
     let soft = soft_limit(&limit, wanted);
@@ -21,7 +21,7 @@ pub fn raise_limit(wanted: Option<u64>) -> io::Result<Option<u64>> {
     Ok(soft)
 }
 
-/// Returns the soft limit, `None` if there is none.
+/// Returns the soft limit, `None` for no limit.
 pub fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }

@@ -20,7 +20,12 @@ fn has_tls(tool: &str) -> bool {
 
 /// Returns the limit for the size of a binary in bytes.
 fn size_limit(tool: &str) -> u64 {
-    if has_tls(tool) { 3_500_000 } else { 1_200_000 }
+    match tool {
+        "httpget" => 3_700_000,
+        "resolve" => 3_200_000,
+        "tcpecho-client" | "tcpecho-server" => 2_400_000,
+        _ => 1_250_000,
+    }
 }
 
 /// Compares the size of the stripped release binary with its limit.
