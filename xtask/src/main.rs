@@ -39,9 +39,9 @@ usage: cargo xtask COMMAND
   test [ARG...]         run every test; arguments go to `cargo test`
   test --unprivileged   run the same test programs as nobody (needs root)
   ci [--allow-dirty] [STEP...]
-                        run fmt, tidy, clippy, test, doc, package, deny, demo
-                        and interop, or only the named steps; with --allow-dirty
-                        package accepts uncommitted changes
+                        run fmt, tidy, clippy, test, doc, docs, package, deny,
+                        demo, pictures and interop, or only the named steps;
+                        with --allow-dirty package accepts uncommitted changes
   interop [NAME...]     compare the tools with their classic counterparts; a
                         NAME selects the checks that start with it
   bench [--report] [--base DIR] [--bins DIR] [TOOL]

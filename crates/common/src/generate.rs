@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subcommand_has_a_write_command_page_its_own() {
+    fn a_subcommand_has_its_own_page() {
         let command = Command::new("sample")
             .about("A sample")
             .subcommand(Command::new("part").about("A part of it"))

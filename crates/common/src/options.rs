@@ -3,7 +3,10 @@
 //! The clap struct of a tool sets `disable_help_flag` and `disable_version_flag`
 //! and flattens [`Common`] last, so that help and version are the last options.
 
-use clap::{ArgAction, Args};
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, ArgAction, Args, Command};
 
 use crate::address::Family;
 use crate::color::ColorChoice;
@@ -68,6 +71,29 @@ impl FamilyArgs {
             (false, true) => Family::V6,
             _ => Family::Any,
         }
+    }
+}
+
+/// A parser that accepts any text, with the values that shells offer. For values that
+/// the tool checks itself, with a better error. Hidden values are not listed in the
+/// help, the man page and errors.
+#[derive(Clone, Debug)]
+pub struct SuggestedValues(pub fn() -> Vec<PossibleValue>);
+
+impl TypedValueParser for SuggestedValues {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.0)().into_iter()))
     }
 }
 

@@ -23,8 +23,8 @@ pub fn wait(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<boo
 }
 
 /// Like [`wait`], but with a time to wait instead of a deadline, and the wait may end
-/// earlier than that without a ready descriptor. For event loops, which determine
-/// what is due after each wait anyway.
+/// earlier than that without a ready descriptor. For event loops, which check
+/// their deadlines after each wait anyway.
 pub fn wait_once(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
     // A time too long for a Timespec is waited for without a limit.
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());

@@ -1,12 +1,11 @@
 //! The definition of the command line.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
-use common::options::{Common, FamilyArgs};
+use clap::builder::PossibleValue;
+use common::options::{Common, FamilyArgs, SuggestedValues};
 
 use crate::{operand, presentation};
 
@@ -79,7 +78,7 @@ pub(crate) struct Cli {
         long = "type",
         value_name = "TYPE",
         value_delimiter = ',',
-        value_parser = TypeParser,
+        value_parser = SuggestedValues(type_names),
         hide_possible_values = true
     )]
     pub(crate) types: Vec<String>,
@@ -212,30 +211,13 @@ pub(crate) struct OutputArgs {
     pub(crate) verbose: bool,
 }
 
-/// Accepts any text as a record type. The known types are hidden values, which only
-/// shells offer, since TYPEnnn is accepted, too.
-#[derive(Clone)]
-struct TypeParser;
-
-impl TypedValueParser for TypeParser {
-    type Value = String;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        arg: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<String, clap::Error> {
-        StringValueParser::new().parse_ref(command, arg, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let mnemonics = presentation::mnemonics();
-        let valid = mnemonics.filter(|mnemonic| operand::parse_type(mnemonic).is_ok());
-        Some(Box::new(
-            valid.map(|name| PossibleValue::new(name).hide(true)),
-        ))
-    }
+/// Returns the known record types, hidden because TYPEnnn is accepted, too.
+fn type_names() -> Vec<PossibleValue> {
+    let mnemonics = presentation::mnemonics();
+    mnemonics
+        .filter(|mnemonic| operand::parse_type(mnemonic).is_ok())
+        .map(|mnemonic| PossibleValue::new(mnemonic).hide(true))
+        .collect()
 }
 
 fn parse_subnet(text: &str) -> Result<(std::net::IpAddr, u8), String> {

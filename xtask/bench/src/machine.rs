@@ -35,10 +35,16 @@ impl Facts {
                 "{}, {cores} core{plural}, {} of memory, {}",
                 or_unknown(value_of("/proc/cpuinfo", "model name")),
                 or_unknown(memory()),
-                or_unknown(first_line("uname", &["-sr"]))
+                or_unknown(kernel())
             ),
         }
     }
+}
+
+/// Returns the name and version of the kernel, without the suffix of its builder.
+fn kernel() -> Option<String> {
+    let text = first_line("uname", &["-sr"])?;
+    text.split('-').next().map(str::to_owned)
 }
 
 /// Returns the installed memory.

@@ -37,7 +37,13 @@ fn main() -> ExitCode {
 /// Draws all scenes, and writes or compares the pictures.
 fn run(check: bool) -> TaskResult {
     if !testkit::privilege::can_ping() {
-        return Err("ping is not permitted here; try again as root".to_owned());
+        let why = "ping is not permitted here; try again as root";
+        let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        if check && !is_ci {
+            println!("SKIPPED: {why}");
+            return Ok(());
+        }
+        return Err(why.to_owned());
     }
     let bins = Bins::build(Profile::Dev)?;
     let dir = root().join("docs/pictures");

@@ -28,7 +28,7 @@
 //! | 2 | HEAD without a file for the head, or a 304, which leaves a file as it is | discarded |
 //! | 3 | the JSON record contains it, or `--pointer` searches it | memory |
 //! | 4 | the status is a failure, and `-f` is given, a file was expected, or bytes were printed | discarded |
-//! | 5 | there is no file | standard output |
+//! | 5 | the body is not saved | standard output |
 //! | 6 | the length is known and small, and no heads are saved with it | the file, through memory |
 //! | 7 | none of these | the file |
 
@@ -315,7 +315,7 @@ fn continuation(situation: &Situation<'_>, head: &Head, is_failure: bool) -> Con
     }
 }
 
-/// Checks the framing of a body, and decides where it goes.
+/// Checks the framing of a body, and chooses its place.
 fn body(
     situation: &Situation<'_>,
     head: &Head,

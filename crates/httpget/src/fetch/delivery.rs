@@ -454,7 +454,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 is_resumable: false,
             };
         }
-        // Writes through the sink, so that the file is removed if a write is_failure.
+        // Writes through the sink, so that the file is removed if a write fails.
         json_value::write(&body[value], &mut self.sink, self.output)
     }
 

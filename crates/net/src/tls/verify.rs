@@ -117,12 +117,12 @@ impl Verifier {
                 "is of an unsupported kind, such as the curve P-521",
             ));
         }
-        let has_strong_validator = matching.any(|algorithm| {
+        let is_valid = matching.any(|algorithm| {
             algorithm
                 .verify_signature(key.bits, message, signature.signature())
                 .is_ok()
         });
-        if has_strong_validator {
+        if is_valid {
             Ok(HandshakeSignatureValid::assertion())
         } else {
             Err(rustls::Error::General(
@@ -251,6 +251,9 @@ fn may_sign_tls13(scheme: SignatureScheme) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::pem::PemObject;
+    use std::time::Duration;
+    use testkit::tls::{Authority, Leaf};
 
     #[test]
     fn a_handshake_of_tls_1_3_is_not_signed_with_pkcs1() {
@@ -268,10 +271,6 @@ mod tests {
             assert_eq!(may_sign_tls13(scheme), expected, "{scheme:?}");
         }
     }
-
-    use rustls::pki_types::pem::PemObject;
-    use std::time::Duration;
-    use testkit::tls::{Authority, Leaf};
 
     #[test]
     fn a_certificate_of_cacert_is_trusted_as_it_is() {

@@ -85,7 +85,10 @@ mod tests {
         let mut edns = ServerEdns::new(None, &settings(&[]));
         assert!(!edns.is_refused() && !edns.is_supported);
         edns.record_answer(false, true);
-        assert!(!edns.is_refused(), "an answer without OPT is no refusal");
+        assert!(
+            !edns.is_refused(),
+            "an answer without OPT does not refuse EDNS"
+        );
         edns.record_answer(false, false);
         assert!(edns.is_refused());
         edns.record_answer(false, true);

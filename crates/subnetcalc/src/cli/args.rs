@@ -1,9 +1,8 @@
 //! The arguments of each command.
 
-use std::ffi::OsStr;
-
-use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::builder::PossibleValue;
 use clap::{Args, ValueHint};
+use common::options::SuggestedValues;
 
 use crate::network_info::FIELD_NAMES;
 
@@ -30,7 +29,7 @@ pub(crate) struct InfoArgs {
     /// Print only these fields, separated by TABs, with '-' for a field that does not
     /// apply (see 'subnetcalc info --help' for the names)
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
-    #[arg(value_parser = FieldName, hide_possible_values = true)]
+    #[arg(value_parser = SuggestedValues(|| FIELD_NAMES.map(PossibleValue::new).to_vec()), hide_possible_values = true)]
     pub(crate) get: Vec<String>,
 }
 
@@ -457,26 +456,4 @@ pub(crate) struct UlaArgs {
     /// Seed of the random numbers, to reproduce the network
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-}
-
-/// Parses a field of `--get`. It provides the names for shell completions. Other
-/// names are rejected later by the command, with a better error.
-#[derive(Clone, Debug)]
-struct FieldName;
-
-impl TypedValueParser for FieldName {
-    type Value = String;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        arg: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<String, clap::Error> {
-        StringValueParser::new().parse_ref(command, arg, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(FIELD_NAMES.into_iter().map(PossibleValue::new)))
-    }
 }

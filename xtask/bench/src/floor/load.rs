@@ -100,11 +100,9 @@ fn receive_some(conn: &mut Conn, data: &[u8], scratch: &mut [u8]) {
     }
 }
 
-fn rr(port: u16, count: usize, ms: usize, size: usize, depth: usize) {
-    let data = pattern(size * depth);
-    let epoll = unsafe { epoll_create1(0) };
+fn connect_all(port: u16, count: usize, epoll: Fd, events: u32) -> Vec<Conn> {
     let now = Instant::now();
-    let mut conns: Vec<Conn> = (0..count)
+    let conns: Vec<Conn> = (0..count)
         .map(|_| Conn {
             fd: dial(port),
             sent: 0,
@@ -113,8 +111,15 @@ fn rr(port: u16, count: usize, ms: usize, size: usize, depth: usize) {
         })
         .collect();
     for (i, conn) in conns.iter().enumerate() {
-        watch(epoll, ADD, conn.fd, EPOLLIN, i as u64);
+        watch(epoll, ADD, conn.fd, events, i as u64);
     }
+    conns
+}
+
+fn rr(port: u16, count: usize, ms: usize, size: usize, depth: usize) {
+    let data = pattern(size * depth);
+    let epoll = unsafe { epoll_create1(0) };
+    let mut conns = connect_all(port, count, epoll, EPOLLIN);
     let mut latencies: Vec<u32> = Vec::with_capacity(4_000_000);
     let mut events = vec![EpollEvent { events: 0, data: 0 }; 1024];
     let mut scratch = vec![0; 65_536];
@@ -206,18 +211,7 @@ fn crr(port: u16, parallel: usize, ms: usize, size: usize) {
 fn bulk(port: u16, count: usize, bytes: usize) {
     let data = pattern(1 << 20);
     let epoll = unsafe { epoll_create1(0) };
-    let now = Instant::now();
-    let mut conns: Vec<Conn> = (0..count)
-        .map(|_| Conn {
-            fd: dial(port),
-            sent: 0,
-            received: 0,
-            since: now,
-        })
-        .collect();
-    for (i, conn) in conns.iter().enumerate() {
-        watch(epoll, ADD, conn.fd, EPOLLIN | EPOLLOUT, i as u64);
-    }
+    let mut conns = connect_all(port, count, epoll, EPOLLIN | EPOLLOUT);
     let mut events = vec![EpollEvent { events: 0, data: 0 }; 64];
     let mut scratch = vec![0; 65_536];
     let start = Instant::now();

@@ -21,7 +21,7 @@ pub(crate) enum Selection {
 struct QueryPlan {
     route: Route,
     has_edns: bool,
-    /// The time at which the lookup continues if there is no answer.
+    /// The time at which the lookup continues without an answer.
     timer: Instant,
 }
 
