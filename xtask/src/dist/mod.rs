@@ -117,9 +117,8 @@ fn pack(dist: &Path, name: &str, tarball: &str) -> TaskResult {
     tar.current_dir(dist)
         .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"])
         .args(["--mode=u=rwX,go=rX", &format!("--mtime=@{}", commit_time())])
-        .args(["-czf", tarball, name])
         // Without the name and the time in the header of gzip.
-        .env("GZIP", "-n");
+        .args(["-I", "gzip -n", "-cf", tarball, name]);
     run_visible(&mut tar)
 }
 
