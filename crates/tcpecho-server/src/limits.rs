@@ -7,6 +7,10 @@ const RESERVED: u64 = 24;
 /// Descriptors of a worker: the poller and its waker, and one to spare.
 const PER_WORKER: u64 = 3;
 
+/// The maximum number of descriptors that the kernel allocates space for at the start,
+/// 8 bytes each.
+const PREALLOCATED: usize = 16_384;
+
 /// The number of connections if descriptors are not limited.
 const UNLIMITED: usize = usize::MAX / 4;
 
@@ -17,6 +21,17 @@ pub(crate) fn max_connections(requested: Option<usize>, workers: usize) -> usize
     // A limit that cannot be raised is only lower.
     let limit = net::descriptors::raise_limit(None).unwrap_or_else(|_| net::descriptors::limit());
     requested.unwrap_or_else(|| connections_within(limit, workers))
+}
+
+/// Raises the limit of descriptors and allocates the kernel's table of them, so that
+/// accepting many connections at once does not wait for it to grow. Call it before the
+/// first thread starts.
+pub(crate) fn preallocate(requested: Option<usize>) {
+    // A limit that cannot be raised is only lower.
+    let _ = net::descriptors::raise_limit(None);
+    let reserved = usize::try_from(RESERVED).unwrap_or(0);
+    let descriptors = requested.unwrap_or(UNLIMITED).saturating_add(reserved);
+    net::descriptors::preallocate(descriptors.min(PREALLOCATED));
 }
 
 /// Returns how many connections fit within a limit of descriptors, at least 1.

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, default_addr};
 use crate::counters::Counters;
 use crate::event::Event;
+use crate::limits;
 use crate::listen::{self, Listener, Sockets};
 use crate::log::{Log, StderrQueue};
 use crate::output::Format;
@@ -36,6 +37,7 @@ pub(crate) fn run(
     io: &mut Io,
 ) -> Result<Exit> {
     let clock = Clock::start();
+    limits::preallocate(config.max_connections);
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|e| Error::local(&e))?;
     let inherited_sockets = activation::classify(inherited.sockets)?;
     let Some((sockets, connections)) = open_sockets(config, inherited_sockets, io)? else {
