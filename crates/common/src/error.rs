@@ -57,8 +57,8 @@ impl Kind {
     /// Returns the exit status of this kind.
     pub fn exit(self) -> Exit {
         match self {
-            Self::Usage | Self::Input | Self::Permission | Self::System => Exit::Fault,
-            Self::Mismatch | Self::Size | Self::Missing => Exit::No,
+            Self::Usage | Self::Input | Self::Permission | Self::System => Exit::LocalError,
+            Self::Mismatch | Self::Size | Self::Missing => Exit::Negative,
             Self::Name
             | Self::Unreachable
             | Self::Refused
@@ -200,7 +200,7 @@ impl Error {
     }
 
     /// Returns the subject, unescaped.
-    pub fn operand(&self) -> Option<&str> {
+    pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
 
@@ -363,9 +363,9 @@ mod tests {
 
     #[test]
     fn the_kind_determines_the_status() {
-        assert_eq!(Kind::Permission.exit(), Exit::Fault);
+        assert_eq!(Kind::Permission.exit(), Exit::LocalError);
         assert_eq!(Kind::Server.exit(), Exit::Network);
-        assert_eq!(Kind::Size.exit(), Exit::No);
+        assert_eq!(Kind::Size.exit(), Exit::Negative);
         assert_eq!(
             serde_json::to_string(&Kind::Unreachable).unwrap(),
             format!("\"{}\"", Kind::Unreachable.name())

@@ -10,11 +10,11 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Everything that was asked for succeeded.
     #[default]
-    Yes = 0,
+    Success = 0,
     /// The answer is negative: nothing found, or different.
-    No = 1,
+    Negative = 1,
     /// A local error: usage, invalid input, missing permission, files.
-    Fault = 2,
+    LocalError = 2,
     /// No answer, because of the network or the peer.
     Network = 3,
 }
@@ -44,10 +44,16 @@ mod tests {
 
     #[test]
     fn the_highest_status_wins() {
-        assert_eq!(Exit::No.and(Exit::Yes), Exit::No);
-        assert_eq!(Exit::Fault.and(Exit::Network), Exit::Network);
+        assert_eq!(Exit::Negative.and(Exit::Success), Exit::Negative);
+        assert_eq!(Exit::LocalError.and(Exit::Network), Exit::Network);
         assert_eq!(
-            [Exit::Yes, Exit::No, Exit::Fault, Exit::Network].map(Exit::code),
+            [
+                Exit::Success,
+                Exit::Negative,
+                Exit::LocalError,
+                Exit::Network
+            ]
+            .map(Exit::code),
             [0, 1, 2, 3]
         );
     }

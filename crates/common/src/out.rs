@@ -174,7 +174,7 @@ mod tests {
         out.line("x").unwrap();
         let error = out.flush().unwrap_err();
         assert!(!error.is_stdout_closed());
-        assert_eq!(error.exit(), crate::Exit::Fault);
+        assert_eq!(error.exit(), crate::Exit::LocalError);
         assert!(error.to_string().starts_with("standard output: "));
     }
 

@@ -31,7 +31,7 @@ impl FetchError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Error(error) => error.exit(),
-            Self::Negative { .. } => Exit::No,
+            Self::Negative { .. } => Exit::Negative,
         }
     }
 
@@ -169,13 +169,13 @@ impl Report {
     /// Returns the contribution of this transfer to the exit status.
     pub(crate) fn exit(&self) -> Exit {
         let status = if self.is_failure_status {
-            Exit::No
+            Exit::Negative
         } else {
-            Exit::Yes
+            Exit::Success
         };
         self.error
             .as_ref()
-            .map_or(Exit::Yes, FetchError::exit)
+            .map_or(Exit::Success, FetchError::exit)
             .and(status)
     }
 

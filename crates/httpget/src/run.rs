@@ -119,9 +119,9 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     outcome?;
     if count == 0 {
         io.report.line("the list is empty");
-        return Ok(Exit::No);
+        return Ok(Exit::Negative);
     }
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// Returns the operands; with `-Z`, reading them can be cancelled.
@@ -215,7 +215,7 @@ fn fetch_operand(
             context.reporter.error(&error);
             if config.output.json {
                 let report = Report {
-                    url: error.operand().unwrap_or_default().to_owned(),
+                    url: error.subject().unwrap_or_default().to_owned(),
                     method: config.request.method(),
                     error: Some(error.into()),
                     ..Report::default()
@@ -234,7 +234,7 @@ fn fetch_operand(
         let mut report = fetch::fetch(context, &job, output);
         hint_at_file(&operand, &mut report);
         finish_report(context, &operand, &report, index, output)?;
-        if page == config.many.next || report.exit() != Exit::Yes {
+        if page == config.many.next || report.exit() != Exit::Success {
             break;
         }
         match next_page(&job, &report) {
@@ -387,7 +387,7 @@ fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
     match &report.error {
         Some(FetchError::Error(error)) => {
             // The message starts with the URL instead of the subject of the error.
-            let error = match error.operand() {
+            let error = match error.subject() {
                 Some(about) if about != report.url => {
                     context.reporter.line(common::text::escape(
                         format!("{}: {error}", report.url).as_bytes(),

@@ -104,7 +104,7 @@ mod tests {
         let host = Host::Address("127.0.0.1".parse().unwrap());
         assert_eq!(lookup(&host, 7, Family::Any, None).unwrap().len(), 1);
         let error = lookup(&host, 7, Family::V6, None).unwrap_err();
-        assert_eq!(error.exit(), common::Exit::Fault);
+        assert_eq!(error.exit(), common::Exit::LocalError);
         let localhost = Host::Name("localhost".to_owned());
         let found = lookup(&localhost, 7, Family::V4, Some(Duration::from_secs(5))).unwrap();
         assert_eq!(found, ["127.0.0.1:7".parse().unwrap()]);

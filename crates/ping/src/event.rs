@@ -111,7 +111,7 @@ impl RejectedOperand {
     /// target.
     pub(crate) fn target(&self) -> Option<&str> {
         let is_target = matches!(self.error.kind(), Kind::Name | Kind::Unreachable);
-        self.error.operand().filter(|_| is_target)
+        self.error.subject().filter(|_| is_target)
     }
 }
 

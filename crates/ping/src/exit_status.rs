@@ -79,7 +79,7 @@ impl<'a> ExitTracker<'a> {
             is_single,
             met: 0,
             unmet: 0,
-            unsendable: Exit::Yes,
+            unsendable: Exit::Success,
             last_send_error: None,
         }
     }
@@ -92,9 +92,9 @@ impl<'a> ExitTracker<'a> {
         };
         match (is_met, self.condition) {
             // The other targets do not matter.
-            (true, Condition::Reachable(_)) => Exit::Yes,
+            (true, Condition::Reachable(_)) => Exit::Success,
             (true, _) => self.unsendable,
-            (false, _) => self.unsendable.max(Exit::No),
+            (false, _) => self.unsendable.max(Exit::Negative),
         }
     }
 
@@ -234,12 +234,12 @@ mod tests {
     #[test]
     fn one_target_that_does_not_answer_decides_the_status() {
         let (up, down) = (|| target(1, 1, 0), || target(4, 0, 0));
-        assert_eq!(exit(Condition::All, false, &[up(), up()]), Exit::Yes);
-        assert_eq!(exit(Condition::All, false, &[up(), down()]), Exit::No);
-        assert_eq!(exit(Condition::All, true, &[up()]), Exit::Yes);
+        assert_eq!(exit(Condition::All, false, &[up(), up()]), Exit::Success);
+        assert_eq!(exit(Condition::All, false, &[up(), down()]), Exit::Negative);
+        assert_eq!(exit(Condition::All, true, &[up()]), Exit::Success);
         // A list may be empty; a single target must have been probed.
-        assert_eq!(exit(Condition::All, false, &[]), Exit::Yes);
-        assert_eq!(exit(Condition::All, true, &[]), Exit::No);
+        assert_eq!(exit(Condition::All, false, &[]), Exit::Success);
+        assert_eq!(exit(Condition::All, true, &[]), Exit::Negative);
     }
 
     #[test]
@@ -248,10 +248,19 @@ mod tests {
             exit(Condition::All, true, &[target(3, 0, 3)]),
             Exit::Network
         );
-        assert_eq!(exit(Condition::All, true, &[target(3, 0, 2)]), Exit::No);
-        assert_eq!(exit(Condition::All, true, &[target(3, 1, 2)]), Exit::Yes);
+        assert_eq!(
+            exit(Condition::All, true, &[target(3, 0, 2)]),
+            Exit::Negative
+        );
+        assert_eq!(
+            exit(Condition::All, true, &[target(3, 1, 2)]),
+            Exit::Success
+        );
         let targets = [target(1, 0, 1), target(1, 1, 0)];
-        assert_eq!(exit(Condition::Reachable(1), false, &targets), Exit::Yes);
+        assert_eq!(
+            exit(Condition::Reachable(1), false, &targets),
+            Exit::Success
+        );
         assert_eq!(
             exit(Condition::Reachable(2), false, &targets),
             Exit::Network

@@ -180,7 +180,7 @@ fn report_failures(
     answers: &[ServerAnswer],
     reported: &mut BTreeSet<String>,
 ) {
-    for answer in answers.iter().filter(|answer| answer.exit > Exit::No) {
+    for answer in answers.iter().filter(|answer| answer.exit > Exit::Negative) {
         io.report.raise(answer.exit);
         let message = answer.failure.as_deref().unwrap_or_default();
         let line = format!(
@@ -202,7 +202,7 @@ fn show(io: &mut Io, text: &str, rtype: Rtype, answers: &[ServerAnswer]) -> Resu
     if answers.windows(2).all(|pair| are_equal(&pair[0], &pair[1])) {
         return Ok(());
     }
-    io.report.raise(Exit::No);
+    io.report.raise(Exit::Negative);
     let query_type = presentation::mnemonic(rtype);
     let common: BTreeSet<&String> = match answers {
         [first, rest @ ..] => first

@@ -223,9 +223,9 @@ impl Lookup {
     pub(crate) fn exit(&self) -> Exit {
         match self.status {
             Status::Found if self.failure.is_some() => Exit::Network,
-            Status::Found => Exit::Yes,
-            Status::NoSuchName | Status::NoData | Status::Wildcard => Exit::No,
-            Status::System => Exit::Fault,
+            Status::Found => Exit::Success,
+            Status::NoSuchName | Status::NoData | Status::Wildcard => Exit::Negative,
+            Status::System => Exit::LocalError,
             _ => Exit::Network,
         }
     }
@@ -238,5 +238,5 @@ pub(crate) fn exit(lookups: &[Lookup]) -> Exit {
     let any = lookups.iter().any(|lookup| is_found(&lookup));
     let counts = |lookup: &&Lookup| !any || is_found(lookup);
     let exits = lookups.iter().filter(counts).map(Lookup::exit);
-    exits.fold(Exit::Yes, Exit::and)
+    exits.fold(Exit::Success, Exit::and)
 }

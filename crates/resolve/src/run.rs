@@ -49,9 +49,9 @@ pub(crate) fn run(cli: &Cli, io: &mut Io) -> Result<Exit> {
     }
     if !any.load(Ordering::Relaxed) {
         io.report.line("the list is empty");
-        return Ok(Exit::No);
+        return Ok(Exit::Negative);
     }
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 fn printer<'a>(config: &'a Config, io: &'a mut Io) -> Printer<'a> {

@@ -105,7 +105,7 @@ impl common::app::Cli for Cli {
         })
     }
 
-    fn foreign_option_hint(option: &str) -> Option<&'static str> {
+    fn unsupported_option_hint(option: &str) -> Option<&'static str> {
         // Options of ipcalc, sipcalc, grepcidr, grep, iprange and prips.
         Some(match option {
             "-f" | "--file" => "use @FILE to read networks from a file, as in --in @FILE",

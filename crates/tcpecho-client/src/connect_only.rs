@@ -31,7 +31,7 @@ pub(crate) fn run(
     let mut tracker = EchoTracker::default();
     let mut latencies = Latencies::default();
     let mut jitter = Jitter::default();
-    let mut exit = Exit::Yes;
+    let mut exit = Exit::Success;
     let mut next = started;
     while shutdown.requests() == 0 && repeat.count.is_none_or(|count| tracker.sent < count) {
         let pause = next.saturating_duration_since(Instant::now());
@@ -61,7 +61,7 @@ pub(crate) fn run(
         }
     }
     if tracker.received == 0 {
-        exit = exit.and(Exit::No);
+        exit = exit.and(Exit::Negative);
     }
     if repeat.is_repeated {
         let summary = Summary {
@@ -82,7 +82,7 @@ pub(crate) fn run(
 fn report_failure(io: &mut Io, error: &Error, seq: Option<u64>) -> Result<Exit> {
     output::report_as_answer(io, error, seq)?;
     Ok(match error.kind() {
-        Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Reset => Exit::No,
+        Kind::Refused | Kind::Unreachable | Kind::Timeout | Kind::Reset => Exit::Negative,
         kind => kind.exit(),
     })
 }

@@ -176,7 +176,7 @@ impl Dialer {
         };
         outcome.map_err(|error| {
             self.addresses.borrow_mut().clear();
-            match error.operand() {
+            match error.subject() {
                 Some(_) => error,
                 None => error.with_subject(self.target_name()),
             }

@@ -88,7 +88,7 @@ pub(crate) fn error(
     if io.json {
         io.out.json(&JsonError {
             tag: "error",
-            target: error.operand(),
+            target: error.subject(),
             kind: error.kind(),
             message: error.explanation(),
             address,

@@ -123,7 +123,7 @@ pub(crate) fn run(
         connect_error: None,
     };
     let exit = if is_interrupted {
-        Exit::No
+        Exit::Negative
     } else {
         run.run_loop(io)?
     };
@@ -132,7 +132,7 @@ pub(crate) fn run(
         options.has_explicit_timeout.then_some(options.timeout),
     );
     let exit = match exit {
-        Exit::Yes if !run.tracker.is_success() => Exit::No,
+        Exit::Success if !run.tracker.is_success() => Exit::Negative,
         other => other,
     };
     run.show_summary(io)?;
@@ -158,7 +158,7 @@ impl ProbeRun<'_> {
             if let Err(error) = self.transfer(&mut chunk, io)? {
                 let continues = self.handle_loss(io, &error)?;
                 if !continues {
-                    return Ok(Exit::No);
+                    return Ok(Exit::Negative);
                 }
             }
             let mut events = Vec::new();
@@ -178,7 +178,7 @@ impl ProbeRun<'_> {
             if self.stall_deadline().is_some_and(|at| at <= Instant::now()) {
                 let error = Error::new(Kind::Timeout, self.pending.describe_stall());
                 if !self.handle_loss(io, &error)? {
-                    return Ok(Exit::No);
+                    return Ok(Exit::Negative);
                 }
             }
             io.out.flush()?;
@@ -192,7 +192,7 @@ impl ProbeRun<'_> {
             io.fail(&error)?;
             return Ok(error.exit());
         }
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     }
 
     /// Returns whether there are more messages to send.
@@ -239,7 +239,7 @@ impl ProbeRun<'_> {
                     self.has_tls_alert = false;
                 }
                 Ok(None) => return Ok(false),
-                Err(error) if error.exit() == Exit::Fault => return Err(error),
+                Err(error) if error.exit() == Exit::LocalError => return Err(error),
                 Err(error) => {
                     self.tracker
                         .record_send_failure(seq, self.started.elapsed());

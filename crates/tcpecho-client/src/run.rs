@@ -110,7 +110,7 @@ fn send_message(
             io,
         )?;
         let Some(outcome) = outcome else {
-            return Ok(Exit::No);
+            return Ok(Exit::Negative);
         };
         if let Some(failure) = outcome.failure(&attempt)
             && is_retryable_exchange(failure.kind())
@@ -229,7 +229,7 @@ fn pass_through(
         io,
     )?;
     let Some(outcome) = outcome else {
-        return Ok(Exit::No);
+        return Ok(Exit::Negative);
     };
     outcome.report(&attempt, None, verbosity.verbose, io)
 }
@@ -330,7 +330,7 @@ impl Outcome {
         };
         report.show(io, verbose)?;
         match failure {
-            None => Ok(Exit::Yes),
+            None => Ok(Exit::Success),
             Some(failure) => {
                 let error = failure.with_subject(target);
                 io.report.error(&error);

@@ -224,9 +224,9 @@ impl Server {
     fn finish(mut self) -> Exit {
         self.pool.stop(self.clock.now());
         let exit = match self.lifecycle {
-            Lifecycle::Stopped => Exit::No,
-            _ if self.shared.counters.totals().cut > 0 => Exit::No,
-            _ => Exit::Yes,
+            Lifecycle::Stopped => Exit::Negative,
+            _ if self.shared.counters.totals().cut > 0 => Exit::Negative,
+            _ => Exit::Success,
         };
         self.acceptor.close();
         // Before the summary, which counts the events that were dropped.

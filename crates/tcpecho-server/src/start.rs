@@ -41,7 +41,7 @@ pub(crate) fn run(
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1]).map_err(|e| Error::local(&e))?;
     let inherited_sockets = activation::classify(inherited.sockets)?;
     let Some((sockets, connections)) = open_sockets(config, inherited_sockets, io)? else {
-        return Ok(Exit::Fault);
+        return Ok(Exit::LocalError);
     };
     let port_file = config.port_file.as_deref().map(PortFile::prepare);
     let port_file = port_file.transpose()?;

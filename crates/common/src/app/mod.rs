@@ -55,7 +55,7 @@ pub trait Cli: Parser {
 
     /// Returns a hint for an option that similar programs have and this tool does
     /// not support.
-    fn foreign_option_hint(_option: &str) -> Option<&'static str> {
+    fn unsupported_option_hint(_option: &str) -> Option<&'static str> {
         None
     }
 }
@@ -223,7 +223,7 @@ pub fn run<C: Cli>(
                     }
                     _ => generate::write(document, command, C::records(), &mut io.out),
                 };
-                written.map(|()| Exit::Yes).map_err(Error::from)
+                written.map(|()| Exit::Success).map_err(Error::from)
             }
             Err(error) => {
                 io.json = usage::wants_json(&io.args);
@@ -244,7 +244,7 @@ fn only_version(args: &[OsString]) -> bool {
 fn print_version(tool: &str, io: &mut Io) -> Result<Exit> {
     io.out
         .line(format_args!("{tool} {}", env!("CARGO_PKG_VERSION")))?;
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// A command line that was parsed.
@@ -292,7 +292,7 @@ fn handle_parse_error<C: Cli>(error: &clap::Error, io: &mut Io) -> Result<Exit> 
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             io.out.bytes(error.render().to_string().as_bytes())?;
-            Ok(Exit::Yes)
+            Ok(Exit::Success)
         }
         _ => Err(
             usage::unknown_command::<C>(error, &io.args).unwrap_or_else(|| {
@@ -331,7 +331,7 @@ fn finish(outcome: Result<Exit>, io: &mut Io) -> Exit {
     match outcome.and_then(|exit| io.out.flush().map(|()| exit)) {
         Ok(exit) => exit.and(io.report.worst()),
         // The reader, such as `head`, has closed the pipe.
-        Err(error) if error.is_stdout_closed() => Exit::Yes,
+        Err(error) if error.is_stdout_closed() => Exit::Success,
         Err(error) => {
             io.report.error(&error);
             io.report.worst()

@@ -63,9 +63,9 @@ impl Reporter {
     /// Returns the highest status so far.
     pub fn worst(&self) -> Exit {
         match self.worst.load(Ordering::SeqCst) {
-            0 => Exit::Yes,
-            1 => Exit::No,
-            2 => Exit::Fault,
+            0 => Exit::Success,
+            1 => Exit::Negative,
+            2 => Exit::LocalError,
             _ => Exit::Network,
         }
     }
@@ -96,24 +96,24 @@ mod tests {
         let stream = SharedBuffer::default();
         let report = Reporter::new("sample", Box::new(stream.clone()));
         report.line("a note");
-        assert_eq!(report.worst(), Exit::Yes);
+        assert_eq!(report.worst(), Exit::Success);
         report.error(&Error::input("x", "not an address"));
         report.raw(b"raw\n");
         assert_eq!(
             String::from_utf8_lossy(&stream.0.lock().unwrap()),
             "sample: a note\nsample: x: not an address\nraw\n"
         );
-        assert_eq!(report.worst(), Exit::Fault);
+        assert_eq!(report.worst(), Exit::LocalError);
     }
 
     #[test]
     fn the_highest_status_of_all_clones_wins() {
         let report = Reporter::new("sample", Box::new(io::sink()));
-        assert_eq!(report.worst(), Exit::Yes);
-        report.raise(Exit::No);
-        assert_eq!(report.worst(), Exit::No);
+        assert_eq!(report.worst(), Exit::Success);
+        report.raise(Exit::Negative);
+        assert_eq!(report.worst(), Exit::Negative);
         report.clone().error(&Error::new(Kind::Timeout, "x"));
-        report.raise(Exit::No);
+        report.raise(Exit::Negative);
         assert_eq!(report.worst(), Exit::Network);
     }
 }

@@ -77,7 +77,7 @@ fn without_operands_only_a_filter_reads_stdin() {
         error.to_string(),
         "a target is missing; usage: sample [OPTIONS] [TARGET]...; see 'sample --help'"
     );
-    assert_eq!(error.exit(), Exit::Fault);
+    assert_eq!(error.exit(), Exit::LocalError);
     assert!(io.operands_or_stdin(&[], "a target").is_err());
     let one = ["x".to_owned()];
     let mut operands = io.operands_or_stdin(&one, "a target").unwrap();
@@ -90,9 +90,9 @@ fn without_operands_only_a_filter_reads_stdin() {
 #[test]
 fn the_highest_status_of_the_run_is_the_final_one() {
     for (reported, returned, expected) in [
-        (Exit::Yes, Exit::No, Exit::No),
-        (Exit::Network, Exit::Yes, Exit::Network),
-        (Exit::No, Exit::Fault, Exit::Fault),
+        (Exit::Success, Exit::Negative, Exit::Negative),
+        (Exit::Network, Exit::Success, Exit::Network),
+        (Exit::Negative, Exit::LocalError, Exit::LocalError),
     ] {
         let mut io = sample(&Stream::default(), &Stream::default());
         io.report.raise(reported);
@@ -108,7 +108,7 @@ fn the_last_error_is_reported_and_output_is_flushed() {
     io.json = true;
     io.out.line("before").unwrap();
     let exit = finish(Err(Error::input("x", "not an address")), &mut io);
-    assert_eq!(exit, Exit::Fault);
+    assert_eq!(exit, Exit::LocalError);
     assert_eq!(stderr.text(), "sample: x: not an address\n");
     let start = "before\n{\"type\":\"error\",\"target\":\"x\",\"kind\":\"input\",\
                  \"message\":\"not an address\",\"seq\":null,\"time\":";
@@ -127,7 +127,7 @@ fn a_usage_error_points_to_the_help_once() {
     ] {
         let stderr = Stream::default();
         let mut io = sample(&Stream::default(), &stderr);
-        assert_eq!(finish(Err(error), &mut io), Exit::Fault);
+        assert_eq!(finish(Err(error), &mut io), Exit::LocalError);
         assert_eq!(stderr.text(), line);
     }
 }
@@ -135,24 +135,24 @@ fn a_usage_error_points_to_the_help_once() {
 #[test]
 fn a_closed_stdout_ends_a_run_quietly_and_a_full_disk_does_not() {
     for (error, status, line) in [
-        (io::ErrorKind::BrokenPipe, Exit::Yes, ""),
+        (io::ErrorKind::BrokenPipe, Exit::Success, ""),
         (
             io::ErrorKind::StorageFull,
-            Exit::Fault,
+            Exit::LocalError,
             "sample: standard output: no storage space\n",
         ),
     ] {
         let stderr = Stream::default();
         let mut io = sample(&Stream::failing(error), &stderr);
         io.out.line("x").unwrap();
-        assert_eq!(finish(Ok(Exit::Yes), &mut io), status);
+        assert_eq!(finish(Ok(Exit::Success), &mut io), status);
         assert_eq!(stderr.text(), line);
         // The same error, if the run has already met it.
         let mut io = sample(&Stream::failing(error), &Stream::default());
         io.report.raise(Exit::Network);
         let outcome = Err(Error::stdout(&error.into()));
         let expected = if line.is_empty() {
-            Exit::Yes
+            Exit::Success
         } else {
             Exit::Network
         };
@@ -184,7 +184,10 @@ fn help_is_data_and_a_parse_error_is_one_line() {
     let stdout = Stream::default();
     let mut io = sample(&stdout, &Stream::default());
     let error = parse::<Sample>(&args("sample --help")).err().unwrap();
-    assert_eq!(handle_parse_error::<Sample>(&error, &mut io), Ok(Exit::Yes));
+    assert_eq!(
+        handle_parse_error::<Sample>(&error, &mut io),
+        Ok(Exit::Success)
+    );
     io.out.flush().unwrap();
     assert!(stdout.text().contains("Usage: sample"), "{}", stdout.text());
     let error = parse::<Sample>(&args("sample --jsn")).err().unwrap();

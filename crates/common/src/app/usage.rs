@@ -118,7 +118,7 @@ fn unknown_option<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<Stri
         return None;
     }
     let option = context(error, ContextKind::InvalidArg)?;
-    if let Some(hint) = C::foreign_option_hint(option) {
+    if let Some(hint) = C::unsupported_option_hint(option) {
         return Some(format!("{option} is not supported; {hint}"));
     }
     // clap reports the first letter that it does not know: `-1` of `-15`.

@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(lines.next().unwrap().unwrap().text, "a");
         let error = lines.next().unwrap().unwrap_err();
         assert_eq!(
-            (error.kind(), error.operand()),
+            (error.kind(), error.subject()),
             (Kind::System, Some("list"))
         );
         assert!(lines.next().is_none());

@@ -51,7 +51,7 @@ impl Operand {
     /// Sets this operand as the subject of an error that has none, and its line as
     /// the origin.
     pub fn error(&self, error: Error) -> Error {
-        let error = match error.operand() {
+        let error = match error.subject() {
             Some(_) => error,
             None => error.with_subject(&self.text),
         };
@@ -197,7 +197,7 @@ mod tests {
         };
         let error = operand.error(Error::new(Kind::Input, "not an address"));
         assert_eq!(error.to_string(), "-:3: bad: not an address");
-        assert_eq!(error.operand(), Some("bad"));
+        assert_eq!(error.subject(), Some("bad"));
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let mut missing = operands(&[&at, "b"]).with_files();
         let error = missing.next().unwrap().unwrap_err();
-        assert_eq!(error.operand(), path.to_str());
+        assert_eq!(error.subject(), path.to_str());
         assert_eq!(missing.next().unwrap().unwrap().text, "b");
     }
 }

@@ -258,7 +258,7 @@ mod tests {
         let text = view(Class::Text, &[b"caf\xc3", b"\xa9\x1b[2J\r\n\t."]).unwrap();
         assert_eq!(text, "café\\x1b[2J\n\t.");
         let error = view(Class::Other, &[b"\x7fELF\0\0"]).unwrap_err();
-        assert_eq!(error.exit(), common::Exit::Fault);
+        assert_eq!(error.exit(), common::Exit::LocalError);
     }
 
     #[test]
@@ -309,7 +309,7 @@ mod tests {
         let json = shown("iso-8859-1", Class::Json, &[b"[\"\xe9\"]"]).unwrap();
         assert_eq!(json, "[\n  \"é\"\n]\n");
         let error = shown("iso-8859-1", Class::Text, &[b"\x89PNG\0"]).unwrap_err();
-        assert_eq!(error.exit(), common::Exit::Fault);
+        assert_eq!(error.exit(), common::Exit::LocalError);
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl WriteOut {
                     to_err = false;
                     continue;
                 }
-                Part::OnError if report.exit() == common::Exit::Yes => break,
+                Part::OnError if report.exit() == common::Exit::Success => break,
                 Part::OnError => continue,
             };
             if to_err {

@@ -208,7 +208,7 @@ impl Record {
         let error = &rejected.error;
         Self::Error(ErrorRecord {
             r#type: "error",
-            target: error.operand().map(str::to_owned),
+            target: error.subject().map(str::to_owned),
             kind: error.kind().name(),
             message: error.explanation(),
             address: rejected.address,

@@ -222,10 +222,10 @@ fn run_engine(
             lag / 1_000_000
         ));
     }
-    let has_no_operands = exit_tracker.has_no_targets() && io.report.worst() == Exit::Yes;
+    let has_no_operands = exit_tracker.has_no_targets() && io.report.worst() == Exit::Success;
     if reason == StopReason::Done && has_no_operands {
         io.report.line("the list is empty");
-        return Ok(Exit::No);
+        return Ok(Exit::Negative);
     }
     Ok(exit_tracker.exit())
 }

@@ -121,7 +121,7 @@ struct Setup<'a> {
 
 impl Setup<'_> {
     fn with_subject(&self, error: Error) -> Error {
-        match error.operand() {
+        match error.subject() {
             Some(_) => error,
             None => error.with_subject(self.text),
         }

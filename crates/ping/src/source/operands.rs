@@ -134,7 +134,7 @@ pub(crate) fn check_operand(text: &str, options: &SourceOptions) -> Option<Error
         return None;
     }
     let error = parse_operand(text, options).err()?;
-    Some(match error.operand() {
+    Some(match error.subject() {
         Some(_) => error,
         None => error.with_subject(text),
     })

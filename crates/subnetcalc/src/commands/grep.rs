@@ -140,13 +140,13 @@ pub(super) fn grep(args: &GrepArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
             }
         }
         if any && args.quiet {
-            return Ok(Exit::Yes);
+            return Ok(Exit::Success);
         }
     }
     Ok(match (any, fault) {
-        (true, _) => Exit::Yes,
-        (false, true) => Exit::Fault,
-        (false, false) => Exit::No,
+        (true, _) => Exit::Success,
+        (false, true) => Exit::LocalError,
+        (false, false) => Exit::Negative,
     })
 }
 

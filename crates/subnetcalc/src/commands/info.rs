@@ -53,7 +53,7 @@ pub(super) fn info(args: &InfoArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
                 }
             }
         }
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     })
 }
 

@@ -29,13 +29,13 @@ pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit>
                     if rules.family != Family::V6 {
                         list_interval(Interval { first, last }, args, &mut writer, io)?;
                     }
-                    return Ok(Exit::Yes);
+                    return Ok(Exit::Success);
                 }
                 AnyMember::V6(Member::Range(first, last)) => {
                     if rules.family != Family::V4 {
                         list_interval(Interval { first, last }, args, &mut writer, io)?;
                     }
-                    return Ok(Exit::Yes);
+                    return Ok(Exit::Success);
                 }
                 _ => {}
             }
@@ -51,7 +51,7 @@ pub(super) fn hosts(args: &HostsArgs, rules: Rules, io: &mut Io) -> Result<Exit>
                 list_interval(listed, args, &mut writer, io)?;
             });
         }
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     })
 }
 
@@ -95,7 +95,7 @@ pub(super) fn split(args: &SplitArgs, rules: Rules, io: &mut Io) -> Result<Exit>
                 writer.sequence(&firsts, &mut io.out)?;
             }
         });
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     })
 }
 
@@ -168,7 +168,7 @@ fn draw<N: Bits>(
             "{text}: cannot sample {} addresses: the network has {total}",
             args.n
         ));
-        return Ok(Exit::No);
+        return Ok(Exit::Negative);
     }
     let shuffle = Shuffle::new(N::WIDTH - net.length, random);
     let mut writer = address_writer("sample", io);
@@ -177,5 +177,5 @@ fn draw<N: Bits>(
         writer.line(address, &mut io.out)?;
     }
     writer.finish(&mut io.out)?;
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }

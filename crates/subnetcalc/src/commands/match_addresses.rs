@@ -179,7 +179,7 @@ pub(super) fn match_addresses(args: &MatchArgs, rules: Rules, io: &mut Io) -> Re
         rules,
         unmap: args.unmap,
         quiet: args.quiet,
-        exit: Exit::Yes,
+        exit: Exit::Success,
     };
     if args.addresses.is_empty() {
         // This fails if stdin is a terminal.
@@ -294,7 +294,7 @@ impl Matcher {
     /// Sets the exit status to 1 unless all networks were found.
     fn record_match(&mut self, all_found: bool) {
         if !all_found {
-            self.exit = self.exit.and(Exit::No);
+            self.exit = self.exit.and(Exit::Negative);
         }
     }
 

@@ -83,7 +83,7 @@ fn for_each(
 ) -> Result<Exit> {
     let words = operand::join_ranges(words);
     let mut operands = io.operands_or_stdin(&words, what)?.with_files();
-    let (mut exit, mut any) = (Exit::Yes, false);
+    let (mut exit, mut any) = (Exit::Success, false);
     loop {
         if !operands.is_ready() {
             io.out.flush()?;
@@ -123,7 +123,7 @@ fn for_each(
     }
     if !any {
         io.report.line("the list is empty");
-        exit = Exit::No;
+        exit = Exit::Negative;
     }
     Ok(exit)
 }
@@ -141,7 +141,7 @@ fn for_each_network(
         if rules.family.admits(&net.addr()) {
             each(net, io)
         } else {
-            Ok(Exit::Yes)
+            Ok(Exit::Success)
         }
     })
 }

@@ -77,7 +77,7 @@ fn print_plan<N: Bits>(
                 }
             };
             io.report.line(format_args!("{text}: does not fit: {why}"));
-            return Ok(Exit::No);
+            return Ok(Exit::Negative);
         }
     };
     for (part, request) in plan.parts {
@@ -104,7 +104,7 @@ fn print_plan<N: Bits>(
         };
         print_row(&record, io)?;
     }
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// Prints a row of the plan as text or JSON.

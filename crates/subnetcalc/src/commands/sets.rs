@@ -44,7 +44,7 @@ fn read_option(words: &[String], operands: &[String], rules: Rules, io: &Io) -> 
 fn print_set(set: &IpSet, printer: Printer, out: &mut Out) -> Result<Exit> {
     printer.set(&set.v4, out)?;
     printer.set(&set.v6, out)?;
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// Runs `subnetcalc aggregate SET`.
@@ -68,7 +68,7 @@ pub(super) fn aggregate(args: &AggregateArgs, rules: Rules, io: &mut Io) -> Resu
         let Some(merged) = approximate::max_count(&widened, count) else {
             io.report
                 .line("one network cannot cover both families; use --max-count 2, -4 or -6");
-            return Ok(Exit::No);
+            return Ok(Exit::Negative);
         };
         widened = merged;
     }
@@ -103,7 +103,7 @@ pub(super) fn supernet(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit
     if let Some(span) = set.v6.span() {
         printer.network(Prefix::enclosing(span), &mut io.out)?;
     }
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// Runs `subnetcalc subtract SET --minus SET`.
@@ -153,7 +153,7 @@ pub(super) fn equal(args: &EqualArgs, rules: Rules, io: &mut Io) -> Result<Exit>
             time: time::now(),
         })?;
     }
-    Ok(if equal { Exit::Yes } else { Exit::No })
+    Ok(if equal { Exit::Success } else { Exit::Negative })
 }
 
 /// Runs `subnetcalc diff SET --with SET`.
@@ -163,7 +163,11 @@ pub(super) fn diff(args: &WithArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let printer = Printer::new("diff", io, args.form.ranges);
     print_differences(&set.v4, &with.v4, printer, &mut io.out)?;
     print_differences(&set.v6, &with.v6, printer, &mut io.out)?;
-    Ok(if set == with { Exit::Yes } else { Exit::No })
+    Ok(if set == with {
+        Exit::Success
+    } else {
+        Exit::Negative
+    })
 }
 
 /// Prints the differences between two sets in the order of addresses.
@@ -252,7 +256,7 @@ fn print_free<N: Bits>(
     let free = IntervalSet::new(vec![net.interval()]).subtract(used);
     let Some(length) = args.prefix else {
         printer.set(&free, out)?;
-        return Ok(Exit::Yes);
+        return Ok(Exit::Success);
     };
     if length > N::WIDTH {
         let message = format!(
@@ -264,9 +268,9 @@ fn print_free<N: Bits>(
     }
     if length < net.length {
         // The network does not contain larger ones.
-        return Ok(Exit::No);
+        return Ok(Exit::Negative);
     }
-    let mut exit = Exit::No;
+    let mut exit = Exit::Negative;
     for interval in free.intervals() {
         // The first network of this length in the interval.
         let mut next = match Prefix::containing(interval.first, length) {
@@ -275,7 +279,7 @@ fn print_free<N: Bits>(
         };
         while let Some(part) = next.filter(|part| part.last() <= interval.last) {
             printer.network(part, out)?;
-            exit = Exit::Yes;
+            exit = Exit::Success;
             next = part.step(1, true);
         }
     }
@@ -288,7 +292,7 @@ pub(super) fn sort(args: &SetArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let printer = Printer::new("sort", io, args.form.ranges);
     print_sorted(members.v4, printer, &mut io.out)?;
     print_sorted(members.v6, printer, &mut io.out)?;
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// Prints the members of one family in order. A range is printed as its networks, of
@@ -364,7 +368,7 @@ pub(super) fn count(args: &CountArgs, rules: Rules, io: &mut Io) -> Result<Exit>
             io.out.line(count)?;
         }
     }
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 #[derive(Serialize)]
@@ -380,7 +384,11 @@ pub(super) fn overlap(args: &OverlapArgs, rules: Rules, io: &mut Io) -> Result<E
     let members = Members::from_operands(io, &args.set, Keep::All, rules)?;
     let v4 = print_pairs(members.v4, args, io)?;
     let v6 = print_pairs(members.v6, args, io)?;
-    Ok(if v4 || v6 { Exit::Yes } else { Exit::No })
+    Ok(if v4 || v6 {
+        Exit::Success
+    } else {
+        Exit::Negative
+    })
 }
 
 /// Prints the overlapping pairs of one family. Returns whether there is one.

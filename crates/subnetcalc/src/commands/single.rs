@@ -26,7 +26,7 @@ use super::{for_each, for_each_network, single_network};
 fn no_result(operand: &str, message: &str, io: &Io) -> Exit {
     let operand = text::escape(operand.as_bytes());
     io.report.line(format_args!("{operand}: {message}"));
-    Exit::No
+    Exit::Negative
 }
 
 /// Runs `subnetcalc nth NETWORK N`.
@@ -55,7 +55,7 @@ pub(super) fn nth(args: &NthArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
         return Ok(no_result(&args.network, &message, io));
     };
     Printer::new("nth", io, false).address(address, &mut io.out)?;
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// Returns the address with an index, which counts from the end if `negative`.
@@ -80,7 +80,7 @@ pub(super) fn step(args: &StepArgs, forward: bool, rules: Rules, io: &mut Io) ->
     with_prefix!(net, |prefix| match prefix.step(args.n, forward) {
         Some(other) => {
             printer.network(other, &mut io.out)?;
-            Ok(Exit::Yes)
+            Ok(Exit::Success)
         }
         None => Ok(no_result(
             &args.network,
@@ -116,7 +116,7 @@ pub(super) fn reverse(args: &ReverseArgs, rules: Rules, io: &mut Io) -> Result<E
         } else {
             zones.iter().try_for_each(|zone| io.out.line(zone))?;
         }
-        Ok(Exit::Yes)
+        Ok(Exit::Success)
     })
 }
 
@@ -161,7 +161,7 @@ pub(super) fn convert_masks(args: &MaskArgs, rules: Rules, io: &mut Io) -> Resul
                 io.out
                     .line(format_args!("{length}\t{netmask}\t{wildcard}\t{hex}"))?;
             }
-            Ok(Exit::Yes)
+            Ok(Exit::Success)
         },
     )
 }
@@ -234,7 +234,7 @@ pub(super) fn eui64(args: &Eui64Args, rules: Rules, io: &mut Io) -> Result<Exit>
     } else {
         io.out.line(bits.ip())?;
     }
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// Runs `subnetcalc ula`: makes a network of fd00::/8 with 40 random bits (RFC 4193
@@ -243,7 +243,7 @@ pub(super) fn ula(args: &UlaArgs, io: &mut Io) -> Result<Exit> {
     let global_id = u128::from(SplitMix64::new(seed(args.seed)?).bits() >> 24);
     let prefix = Prefix::containing(0xfd << 120 | global_id << 80, 48);
     Printer::new("ula", io, false).network(prefix, &mut io.out)?;
-    Ok(Exit::Yes)
+    Ok(Exit::Success)
 }
 
 /// Returns the given seed, or a random one.

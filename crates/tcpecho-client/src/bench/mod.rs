@@ -72,8 +72,8 @@ pub(crate) fn run(
     };
     summary.show(io)?;
     Ok(if engine.stats().is_success() {
-        Exit::Yes
+        Exit::Success
     } else {
-        Exit::No
+        Exit::Negative
     })
 }

@@ -52,7 +52,7 @@ impl Cli for Sample {
         &self.common
     }
 
-    fn foreign_option_hint(option: &str) -> Option<&'static str> {
+    fn unsupported_option_hint(option: &str) -> Option<&'static str> {
         (option == "-R").then_some("use another program")
     }
 }
