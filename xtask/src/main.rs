@@ -15,6 +15,7 @@
 )]
 
 mod ci;
+mod cross;
 mod demo;
 mod dist;
 mod docs;
@@ -34,8 +35,8 @@ use support::TaskResult;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  demo                  build the six tools and run their main functions on
-                        loopback
+  demo [--bins DIR]     build the six tools and run their main functions on
+                        loopback, or those of the tools in a directory
   test [ARG...]         run every test; arguments go to `cargo test`
   test --unprivileged   run the same test programs as nobody (needs root)
   ci [--allow-dirty] [STEP...]

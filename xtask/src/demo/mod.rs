@@ -14,12 +14,18 @@ use support::TaskResult;
 use support::exec::{Done, Exec, shorten};
 use support::workspace::{self, Bins, Profile};
 
-use crate::no_arguments;
+use crate::USAGE;
 
 /// Runs all steps in order.
 pub(crate) fn run(args: &[String]) -> TaskResult {
-    no_arguments(args)?;
-    let bins = Bins::build(Profile::Dev)?;
+    let bins = match args {
+        [] => Bins::build(Profile::Dev)?,
+        [option, dir] if option == "--bins" => {
+            let dir = std::path::absolute(dir).map_err(|error| format!("{dir}: {error}"))?;
+            Bins::in_dir(dir)
+        }
+        _ => return Err(format!("demo accepts --bins DIR\n{USAGE}")),
+    };
     let scratch = workspace::scratch()?;
     let start = Instant::now();
     let demo = Demo {

@@ -26,8 +26,9 @@ use std::process::{Command, Stdio};
 
 use support::TaskResult;
 use support::exec::{Exec, run_visible};
-use support::workspace::{self, Bins, TOOLS, root};
+use support::workspace::{self, Bins, Compiler, TOOLS, root};
 
+use crate::cross::{self, CrossCompiler};
 use crate::{USAGE, docs};
 
 /// Returns the path of the completion file of a tool.
@@ -55,12 +56,12 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     }
     let host = host()?;
     let target = target.unwrap_or_else(|| host.clone());
-    let bins = Bins::build_for_release(&target)?;
+    let bins = Bins::build_for_release(&target, &compiler_for(&target)?)?;
     // The tools print their own man pages and completions.
     let native = if target == host {
         Bins::in_dir(bins.dir().to_path_buf())
     } else {
-        Bins::build_for_release(&host)?
+        Bins::build_for_release(&host, &Compiler::default())?
     };
     let name = format!("inetkit-{}-{target}", workspace::version()?);
     let dist = root().join("dist");
@@ -77,6 +78,17 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     fs::write(&file, &sums).map_err(|error| format!("{}: {error}", file.display()))?;
     print!("{sums}");
     Ok(())
+}
+
+/// Returns the compiler for a target: for musl the cross compiler, whose binaries are
+/// static, and cargo's for all others.
+fn compiler_for(target: &str) -> TaskResult<Compiler> {
+    match cross::TARGETS.iter().find(|(name, _)| *name == target) {
+        Some((_, zig)) if target.ends_with("-musl") => {
+            CrossCompiler::unpacked()?.for_target(target, zig)
+        }
+        _ => Ok(Compiler::default()),
+    }
 }
 
 /// Writes the tree of the tarball, with the output of the `native` tools.

@@ -131,6 +131,19 @@ fn cargo_home() -> TaskResult<PathBuf> {
         .ok_or_else(|| "neither CARGO_HOME nor HOME is set".to_owned())
 }
 
+/// A compiler other than cargo's default. The default value is cargo's own.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    /// Further arguments of `cargo build`.
+    pub cargo_args: Vec<String>,
+    /// Variables for cargo.
+    pub env: Vec<(String, OsString)>,
+    /// Further flags of rustc.
+    pub rustc_flags: Vec<String>,
+    /// The directory with the sources of the standard library, if it is compiled too.
+    pub library: Option<PathBuf>,
+}
+
 /// A directory that contains the six tools.
 #[derive(Debug)]
 pub struct Bins {
@@ -153,22 +166,27 @@ impl Bins {
     }
 
     /// Builds the tools of a release for a target, in a target directory of their
-    /// own. The binaries contain no paths of this machine.
-    pub fn build_for_release(triple: &str) -> TaskResult<Self> {
-        let root = root().display().to_string();
-        let registry = cargo_home()?.display().to_string();
-        let rustc_flags = [
-            format!("--remap-path-prefix={registry}=/cargo"),
-            format!("--remap-path-prefix={root}=/inetkit"),
-        ];
-        let c_flags =
-            format!("-ffile-prefix-map={registry}=/cargo -ffile-prefix-map={root}=/inetkit");
+    /// own, with cargo's compiler or another one. The binaries contain no paths of this
+    /// machine.
+    pub fn build_for_release(triple: &str, compiler: &Compiler) -> TaskResult<Self> {
+        let (mut rustc_flags, mut c_flags) = (compiler.rustc_flags.clone(), Vec::new());
+        let mut paths = vec![(cargo_home()?, "/cargo"), (root(), "/inetkit")];
+        // The last match of a path applies, and the library's sources may lie below
+        // the root.
+        paths.extend(compiler.library.clone().map(|path| (path, "/rust")));
+        for (path, name) in paths {
+            let path = path.display();
+            rustc_flags.push(format!("--remap-path-prefix={path}={name}"));
+            c_flags.push(format!("-ffile-prefix-map={path}={name}"));
+        }
         let mut command = cargo_build();
         command
             .args(["--release", "--target", triple, "--target-dir"])
             .arg(target()?.join("dist"))
+            .args(&compiler.cargo_args)
             .env("CARGO_ENCODED_RUSTFLAGS", rustc_flags.join("\x1f"))
-            .env("CFLAGS", c_flags);
+            .env("CFLAGS", c_flags.join(" "))
+            .envs(compiler.env.iter().map(|(key, value)| (key, value)));
         Self::built_by(&mut command)
     }
 
