@@ -136,7 +136,7 @@ fn cargo_home() -> TaskResult<PathBuf> {
 pub struct Compiler {
     /// Further arguments of `cargo build`.
     pub cargo_args: Vec<String>,
-    /// Variables for cargo.
+    /// The environment variables to set for cargo.
     pub env: Vec<(String, OsString)>,
     /// Further flags of rustc.
     pub rustc_flags: Vec<String>,
