@@ -80,8 +80,8 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     Ok(())
 }
 
-/// Returns the compiler for a target: for musl the cross compiler, whose binaries are
-/// static, and cargo's for all others.
+/// Returns the compiler for a target: for musl the cross compiler, which links static
+/// binaries, and cargo's for all others.
 fn compiler_for(target: &str) -> TaskResult<Compiler> {
     match cross::TARGETS.iter().find(|(name, _)| *name == target) {
         Some((_, zig)) if target.ends_with("-musl") => {
