@@ -5,12 +5,14 @@ use super::{file, run, subnetcalc};
 /// Invalid networks, each with a part of the error.
 const NETWORKS: &[(&str, &str)] = &[
     // IPv4 addresses.
-    ("", "missing"),
+    ("", "'': missing address"),
     ("010.0.0.1", "leading zero"),
     ("10.0.0.01", "leading zero"),
     ("10.00.0.1", "leading zero"),
     ("00.0.0.0", "leading zero"),
-    ("10", "four numbers"),
+    ("10", "as in ADDR/10"),
+    ("0", "as in ADDR/0"),
+    ("129", "four numbers"),
     ("10.1", "four numbers"),
     ("127.1", "four numbers"),
     ("10.1.2", "four numbers"),
@@ -257,8 +259,8 @@ fn a_mistyped_command_gets_a_suggestion() {
         .run()
         .code(2)
         .stderr(
-            "subnetcalc: the following required arguments were not provided: \
-         <--prefix <LEN>|--parts <N>>; see 'subnetcalc split --help'\n",
+            "subnetcalc: missing argument: --prefix <LEN> or --parts <N>; \
+             see 'subnetcalc split --help'\n",
         );
     // The error does not suggest to use the option as an operand.
     subnetcalc()
@@ -266,6 +268,100 @@ fn a_mistyped_command_gets_a_suggestion() {
         .run()
         .code(2)
         .stderr("subnetcalc: unknown option '--get'; see 'subnetcalc hosts --help'\n");
+}
+
+#[test]
+fn options_of_other_programs_get_the_hint_of_the_command() {
+    for (args, message) in [
+        (
+            &["grep", "-r", "x"][..],
+            "-r is not supported; use 'find DIR -type f",
+        ),
+        (
+            &["grep", "-m", "1"],
+            "-m is not supported; pipe the output to 'head -n NUM'",
+        ),
+        (&["grep", "-s"], "-s is not supported; add 2>/dev/null"),
+        (
+            &["-r"],
+            "-r is not supported; use 'subnetcalc aggregate A-B'",
+        ),
+        (&["-m"], "-m is not supported; use --get netmask"),
+        (
+            &["--split", "26", "10.0.0.0/24"],
+            "--split is not supported; commands have no hyphens",
+        ),
+        (
+            &["equal", "-q"],
+            "-q is not supported; 'equal' prints nothing",
+        ),
+        (&["hosts", "-q"], "unknown option '-q'"),
+    ] {
+        let out = subnetcalc().args(args).run();
+        out.code(2)
+            .stdout("")
+            .stderr_contains(&format!("subnetcalc: {message}"));
+    }
+}
+
+#[test]
+fn a_file_name_in_place_of_a_network_gets_the_hint_of_at() {
+    let (dir, _) = file("10.0.0.0/8\n");
+    subnetcalc()
+        .cwd(dir.path())
+        .arg("nets")
+        .run()
+        .code(2)
+        .stdout("")
+        .stderr(
+            "subnetcalc: nets: neither a network nor a command; use @nets to read the file with \
+             that name\n",
+        );
+}
+
+#[test]
+fn a_set_that_cannot_be_read_has_no_count() {
+    subnetcalc()
+        .args(["count", "@/nowhere/nets"])
+        .run()
+        .code(2)
+        .stdout("")
+        .stderr("subnetcalc: /nowhere/nets: no such file or directory\n");
+}
+
+#[test]
+fn a_maximum_prefix_length_must_fit_the_family() {
+    subnetcalc()
+        .args(["aggregate", "--max-prefix", "33", "10.0.0.0/24"])
+        .run()
+        .code(2)
+        .stdout("")
+        .stderr(
+            "subnetcalc: invalid value '33' for '--max-prefix': must be from 0 to 32 for IPv4; \
+             use LEN,LEN6 to give both lengths; see 'subnetcalc aggregate --help'\n",
+        );
+    subnetcalc()
+        .args(["aggregate", "-q", "--max-prefix", "33", "2001:db8::/34"])
+        .run()
+        .code(0)
+        .stdout("2001:db8::/33\n");
+}
+
+#[test]
+fn a_free_prefix_larger_than_the_network_is_explained() {
+    subnetcalc()
+        .args([
+            "free",
+            "--prefix",
+            "22",
+            "10.0.0.0/24",
+            "--used",
+            "10.0.0.1",
+        ])
+        .run()
+        .code(1)
+        .stdout("")
+        .stderr("subnetcalc: 10.0.0.0/24: smaller than a /22, so it cannot contain one\n");
 }
 
 #[test]

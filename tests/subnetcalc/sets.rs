@@ -240,7 +240,7 @@ fn free_prints_the_unused_parts() {
     run("free 10.0.0.0/24 --used 10.0.0.64 --prefix 16")
         .code(1)
         .stdout("")
-        .stderr("");
+        .stderr("subnetcalc: 10.0.0.0/24: smaller than a /16, so it cannot contain one\n");
     let out = run("free 10.0.0.0/24 --used 10.0.0.64 --prefix 33");
     out.code(2).stdout("").stderr(
         "subnetcalc: 10.0.0.0/24: has no networks with prefix length 33; use --prefix 24 to 32\n",

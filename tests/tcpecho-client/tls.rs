@@ -445,10 +445,7 @@ fn invalid_tls_options_are_refused() {
     out.code(2)
         .stderr("tcpecho-client: /dev/null: the file contains no PEM certificate\n");
     for (args, why) in [
-        (
-            &["--insecure"][..],
-            "required arguments were not provided: --tls",
-        ),
+        (&["--insecure"][..], "missing argument: --tls"),
         (&["--tls", "--udp"], "--tls cannot be used with --udp"),
         (
             &["--tls", "--server-name", "a b"],

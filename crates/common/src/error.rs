@@ -255,6 +255,10 @@ const MAX_SUBJECT: usize = 4096;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in [&self.origin, &self.subject].into_iter().flatten() {
+            if part.is_empty() {
+                f.write_str("'': ")?;
+                continue;
+            }
             // A line of input can be long, and its beginning identifies it.
             match part.char_indices().nth(MAX_SUBJECT) {
                 Some((cut, _)) => write!(f, "{}...: ", text::escape(&part.as_bytes()[..cut]))?,

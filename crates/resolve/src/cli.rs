@@ -237,7 +237,7 @@ impl common::app::Cli for Cli {
         include_str!("records.txt")
     }
 
-    fn unsupported_option_hint(option: &str) -> Option<&'static str> {
+    fn unsupported_option_hint(_command: Option<&str>, option: &str) -> Option<&'static str> {
         match option {
             "-p" => Some("add the port to the server, as in @192.0.2.53:5353"),
             "-b" => Some("the system chooses the source address"),

@@ -105,9 +105,21 @@ impl common::app::Cli for Cli {
         })
     }
 
-    fn unsupported_option_hint(option: &str) -> Option<&'static str> {
-        // Options of ipcalc, sipcalc, grepcidr, grep, iprange and prips.
+    fn unsupported_option_hint(command: Option<&str>, option: &str) -> Option<&'static str> {
+        if command == Some("grep") {
+            return grep_option_hint(option);
+        }
+        // Options of ipcalc, sipcalc, iprange and prips, and commands with hyphens.
         Some(match option {
+            "-q" | "--quiet" | "-s" if command == Some("equal") => {
+                "'equal' prints nothing; test its exit status"
+            }
+            "--split" | "--hosts" | "--plan" | "--aggregate" | "--count" | "--free" | "--match"
+            | "--mask" | "--grep" | "--reverse" | "--sort"
+                if command.is_none() =>
+            {
+                "commands have no hyphens, as in 'subnetcalc split 10.0.0.0/16 --prefix 18'"
+            }
             "-f" | "--file" => "use @FILE to read networks from a file, as in --in @FILE",
             "-b" | "--broadcast" => "use --get broadcast",
             "-m" | "--netmask" => "use --get netmask",
@@ -124,6 +136,26 @@ impl common::app::Cli for Cli {
             _ => return None,
         })
     }
+}
+
+/// Returns a hint for an option of grep or grepcidr that the command `grep` lacks.
+fn grep_option_hint(option: &str) -> Option<&'static str> {
+    Some(match option {
+        "-f" | "--file" => "use @FILE to read networks from a file, as in --in @FILE",
+        "-e" | "--regexp" => "use --in SET for the networks to search for",
+        "-r" | "-R" | "--recursive" => {
+            "use 'find DIR -type f -exec subnetcalc grep --in SET {} +' to search directories"
+        }
+        "-m" | "--max-count" => "pipe the output to 'head -n NUM'",
+        "-s" | "--no-messages" => "add 2>/dev/null to suppress error messages",
+        "-i" | "--ignore-case" => "addresses match in any case",
+        "-h" | "--no-filename" => "pipe the files to it with 'cat FILE... |' to omit their names",
+        "-A" | "-B" | "-C" | "--context" => {
+            "pipe the output of 'subnetcalc grep -o' to 'grep -F -f -'"
+        }
+        "-d" | "-D" => "use 'subnetcalc overlap' to compare networks with networks",
+        _ => return None,
+    })
 }
 
 /// Returns the definition with the commands that `wanted` accepts by name.

@@ -119,7 +119,7 @@ impl Members {
                 None if word == "-" => "-",
                 None => {
                     if let Err(why) = members.add_text(word) {
-                        fail(with_file_hint(Error::input(word, why), word))?;
+                        fail(with_operand_hint(Error::input(word, why), word))?;
                     }
                     continue;
                 }
@@ -187,10 +187,16 @@ pub(crate) fn option_words(values: &[String]) -> Vec<String> {
     words
 }
 
-/// Adds a hint about `@FILE` to an error if the operand is the name of a file.
-pub(crate) fn with_file_hint(error: Error, operand: &str) -> Error {
+/// Adds a hint to an error about an operand that is the name of a file or a prefix
+/// length on its own.
+pub(crate) fn with_operand_hint(error: Error, operand: &str) -> Error {
     if Path::new(operand).is_file() {
         return error.hint(format!("use @{operand} to read the file with that name"));
+    }
+    if let Ok(length @ 0..=128) = operand.parse::<u8>() {
+        return error.hint(format!(
+            "write a prefix length after its address, as in ADDR/{length}"
+        ));
     }
     error
 }

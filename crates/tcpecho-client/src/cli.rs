@@ -295,7 +295,7 @@ impl common::app::Cli for Cli {
     }
 
     /// Returns hints for options of nc and ncat.
-    fn unsupported_option_hint(option: &str) -> Option<&'static str> {
+    fn unsupported_option_hint(_command: Option<&str>, option: &str) -> Option<&'static str> {
         Some(match option {
             "-z" => "use --connect-only",
             "-w" | "--wait" => "use --timeout DURATION",

@@ -190,7 +190,7 @@ impl common::app::Cli for Cli {
     }
 
     /// Returns hints for options of the servers that are part of nc and ncat.
-    fn unsupported_option_hint(option: &str) -> Option<&'static str> {
+    fn unsupported_option_hint(_command: Option<&str>, option: &str) -> Option<&'static str> {
         Some(match option {
             "-l" | "--listen" => "this program always listens, on ADDR:PORT",
             "-p" | "-s" => "write the address and port as one operand, ADDR:PORT",

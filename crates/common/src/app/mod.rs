@@ -53,9 +53,9 @@ pub trait Cli: Parser {
         None
     }
 
-    /// Returns a hint for an option that similar programs have and this tool does
-    /// not support.
-    fn unsupported_option_hint(_option: &str) -> Option<&'static str> {
+    /// Returns a hint for an option that similar programs have and this tool, or the
+    /// given command of it, does not support.
+    fn unsupported_option_hint(_command: Option<&str>, _option: &str) -> Option<&'static str> {
         None
     }
 }

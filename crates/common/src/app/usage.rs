@@ -118,7 +118,9 @@ fn unknown_option<C: Cli>(error: &clap::Error, args: &[OsString]) -> Option<Stri
         return None;
     }
     let option = context(error, ContextKind::InvalidArg)?;
-    if let Some(hint) = C::unsupported_option_hint(option) {
+    if let Some(hint) =
+        C::unsupported_option_hint(subcommand(&C::command(), args).as_deref(), option)
+    {
         return Some(format!("{option} is not supported; {hint}"));
     }
     // clap reports the first letter that it does not know: `-1` of `-15`.
@@ -339,12 +341,34 @@ fn plain_message(error: &clap::Error, line: &str) -> String {
                 format!("unknown command '{command}'"),
             )
         }
+        ErrorKind::MissingRequiredArgument => {
+            return missing_arguments(error).unwrap_or_else(|| line.to_owned());
+        }
         ErrorKind::TooManyValues if argument.starts_with('-') => {
             return format!("'{argument}' takes no value");
         }
         _ => return line.to_owned(),
     };
     line.replacen(&clap, &plain, 1)
+}
+
+/// Lists the arguments that are missing. clap renders alternatives as
+/// `<--prefix <LEN>|--parts <N>>`.
+fn missing_arguments(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::Strings(names)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let alternatives = |name: &str| {
+        let inner = name
+            .strip_prefix('<')
+            .and_then(|name| name.strip_suffix('>'));
+        match inner.filter(|inner| inner.contains('|')) {
+            Some(inner) => inner.replace('|', " or "),
+            None => name.to_owned(),
+        }
+    };
+    let names: Vec<String> = names.iter().map(|name| alternatives(name)).collect();
+    Some(format!("missing argument: {}", names.join(", ")))
 }
 
 /// Puts clap's message and tip on one line, without its usage block.

@@ -90,7 +90,7 @@ impl common::app::Cli for Cli {
         include_str!("../records.txt")
     }
 
-    fn unsupported_option_hint(option: &str) -> Option<&'static str> {
+    fn unsupported_option_hint(_command: Option<&str>, option: &str) -> Option<&'static str> {
         hints::hint(option)
     }
 }

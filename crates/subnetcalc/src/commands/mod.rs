@@ -10,6 +10,8 @@ mod plan;
 mod sets;
 mod single;
 
+use std::path::Path;
+
 use common::address::Family;
 use common::app::{Cli as _, Io};
 use common::{Error, Exit, Kind, Result};
@@ -17,7 +19,7 @@ use ipnet::IpNet;
 
 use crate::cli::{Cli, Command};
 use crate::input;
-use crate::ipset::with_file_hint;
+use crate::ipset::with_operand_hint;
 use crate::operand::{self, Rules};
 
 /// Runs the command of a parsed command line.
@@ -30,8 +32,14 @@ pub(crate) fn run(cli: Cli, io: &mut Io) -> Result<Exit> {
     let Some(command) = cli.command else {
         // Before anything is printed about the others.
         let first = cli.top_level.info.networks.first();
-        if let Some(error) = first.and_then(|word| Cli::unknown_command(word)) {
-            return Err(error);
+        if let Some(word) = first
+            && let Some(error) = Cli::unknown_command(word)
+        {
+            return Err(if Path::new(word).is_file() {
+                with_operand_hint(Error::input(word, "neither a network nor a command"), word)
+            } else {
+                error
+            });
         }
         return info::info(&cli.top_level.info, rules, io);
     };
@@ -103,7 +111,7 @@ fn for_each(
                 any = true;
                 each(&operand.text, io).map_err(|error| match error.kind() {
                     Kind::Input if operand.origin.is_none() => {
-                        with_file_hint(operand.error(error), &operand.text)
+                        with_operand_hint(operand.error(error), &operand.text)
                     }
                     Kind::Input => operand.error(error),
                     _ => error,

@@ -58,6 +58,14 @@ pub(super) fn aggregate(args: &AggregateArgs, rules: Rules, io: &mut Io) -> Resu
     if let Some(lengths) = args.max_prefix {
         // Without IPv4, a single length applies to IPv6.
         let only_v6 = exact.v4.is_empty();
+        if !only_v6 && lengths.first > 32 {
+            let message = format!(
+                "invalid value '{}' for '--max-prefix': must be from 0 to 32 for IPv4; use \
+                 LEN,LEN6 to give both lengths",
+                lengths.first
+            );
+            return Err(Error::usage(message));
+        }
         let lengths = MaxPrefix {
             v4: Some(lengths.first),
             v6: lengths.second.or(only_v6.then_some(lengths.first)),
@@ -240,8 +248,8 @@ pub(super) fn free(args: &FreeArgs, rules: Rules, io: &mut Io) -> Result<Exit> {
     let used: IpSet = used.into();
     let printer = Printer::for_set(io, args.form.ranges);
     match net {
-        ipnet::IpNet::V4(net) => print_free(net.into(), &used.v4, args, printer, &mut io.out),
-        ipnet::IpNet::V6(net) => print_free(net.into(), &used.v6, args, printer, &mut io.out),
+        ipnet::IpNet::V4(net) => print_free(net.into(), &used.v4, args, printer, io),
+        ipnet::IpNet::V6(net) => print_free(net.into(), &used.v6, args, printer, io),
     }
 }
 
@@ -251,8 +259,9 @@ fn print_free<N: Bits>(
     used: &IntervalSet<N>,
     args: &FreeArgs,
     printer: Printer,
-    out: &mut Out,
+    io: &mut Io,
 ) -> Result<Exit> {
+    let Io { out, report, .. } = io;
     let free = IntervalSet::new(vec![net.interval()]).subtract(used);
     let Some(length) = args.prefix else {
         printer.set(&free, out)?;
@@ -267,7 +276,10 @@ fn print_free<N: Bits>(
         return Err(Error::input(&args.network, message));
     }
     if length < net.length {
-        // The network does not contain larger ones.
+        report.line(format_args!(
+            "{}: smaller than a /{length}, so it cannot contain one",
+            args.network
+        ));
         return Ok(Exit::Negative);
     }
     let mut exit = Exit::Negative;
@@ -353,6 +365,10 @@ pub(super) fn count(args: &CountArgs, rules: Rules, io: &mut Io) -> Result<Exit>
     let mut counts: Vec<(Option<u8>, Count)> = counts
         .map(|(family, count)| (Some(family), count))
         .collect();
+    if counts.is_empty() && io.report.worst() != Exit::Success {
+        // The set could not be read, which is not an empty set.
+        return Ok(Exit::Success);
+    }
     if counts.is_empty() {
         counts.push((None, Count::ZERO));
     }

@@ -52,7 +52,7 @@ impl Cli for Sample {
         &self.common
     }
 
-    fn unsupported_option_hint(option: &str) -> Option<&'static str> {
+    fn unsupported_option_hint(_command: Option<&str>, option: &str) -> Option<&'static str> {
         (option == "-R").then_some("use another program")
     }
 }
@@ -205,8 +205,8 @@ fn a_message_is_one_line_without_the_usage() {
     let command = Command::new("sample").arg(Arg::new("FILE").required(true));
     let error = command.try_get_matches_from(["sample"]).unwrap_err();
     assert_eq!(
-        one_line(&error.render().to_string()),
-        "the following required arguments were not provided: <FILE>"
+        plain_message(&error, &one_line(&error.render().to_string())),
+        "missing argument: <FILE>"
     );
 }
 
