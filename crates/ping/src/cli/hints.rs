@@ -2,10 +2,7 @@
 
 /// Returns a hint for an option of iputils' ping, fping or BSD's ping that this
 /// tool lacks.
-pub(super) fn unsupported_option_hint(
-    _command: Option<&str>,
-    option: &str,
-) -> Option<&'static str> {
+pub(super) fn unsupported_option_hint(option: &str) -> Option<&'static str> {
     Some(match option {
         // iputils and BSD
         "-C" => "use -c for fping's -C; iputils' -C is not needed",
