@@ -3,6 +3,8 @@
 //! - `docs/man/*.1`: the man page of each tool and of each of its commands
 //! - `docs/schema/TOOL/RECORD.json`: the JSON Schema of each record
 //! - `docs/json.md`: all records and keys with their meaning
+//! - `docs/environment.md`: the variables and files of all tools, from the tables
+//!   `crates/TOOL/src/environment.txt` that their man pages contain
 //!
 //! With `--check` nothing is written. A file that is missing, superfluous or out
 //! of date fails the check, and so does a page about which `mandoc -T lint` or
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
         describe(tool, &schema, &mut reference)?;
     }
     files.insert("docs/json.md".into(), reference);
+    files.insert("docs/environment.md".into(), environment()?);
     let stale = stale(&files)?;
     if check {
         return match stale.as_slice() {
@@ -72,6 +75,48 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     }
     eprintln!("docs: {} files, {} changed", files.len(), stale.len());
     Ok(())
+}
+
+/// Returns the text of `docs/environment.md`.
+fn environment() -> TaskResult<String> {
+    let mut text = "# Environment variables and files\n".to_owned();
+    for (kind, heading) in [("env", "variable"), ("file", "file")] {
+        // Lines that several tools have, in the order of their first tool.
+        let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+        for tool in TOOLS {
+            let path = root().join(format!("crates/{tool}/src/environment.txt"));
+            let table = fs::read_to_string(&path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            let lines = table.lines().filter_map(|line| line.strip_prefix(kind));
+            for line in lines.map(str::trim) {
+                match rows.iter_mut().find(|(row, _)| row == line) {
+                    Some((_, tools)) => tools.push(tool),
+                    None => rows.push((line.to_owned(), vec![tool])),
+                }
+            }
+        }
+        let _ = write!(text, "\n| {heading} | tools | meaning |\n|---|---|---|\n");
+        for (row, tools) in rows {
+            let (names, meaning) = row
+                .split_once(": ")
+                .ok_or_else(|| format!("environment.txt: no colon: {row}"))?;
+            let names: Vec<_> = names.split(", ").map(|name| format!("`{name}`")).collect();
+            let tools = match tools.len() {
+                count if count == TOOLS.len() => "all".to_owned(),
+                _ => tools
+                    .iter()
+                    .map(|tool| format!("`{tool}`"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            };
+            let _ = writeln!(text, "| {} | {tools} | {meaning} |", names.join(", "));
+        }
+    }
+    text.push_str(
+        "\nOptions take precedence over variables. The tools read no other variables. None of \
+         them has a\nconfiguration file.\n",
+    );
+    Ok(text)
 }
 
 const INTRODUCTION: &str = "\

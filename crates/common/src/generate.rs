@@ -30,17 +30,19 @@ pub enum Generate {
 }
 
 /// Writes the man page, the completion script or the schema to `writer`. `records` is
-/// the table of the tool's JSON records ([`schema`]).
+/// the table of the tool's JSON records ([`schema`]), `environment` that of its variables
+/// and files ([`man`]).
 pub fn write(
     kind: Generate,
     mut command: Command,
     records: &str,
+    environment: &str,
     writer: &mut impl Write,
 ) -> io::Result<()> {
     command.build();
     let shell = match kind {
         Generate::Schema => return schema::write(command.get_name(), records, writer),
-        Generate::Man => return man::write(&command, &[], writer),
+        Generate::Man => return man::write(&command, &[], environment, writer),
         Generate::Bash => Shell::Bash,
         Generate::Zsh => Shell::Zsh,
         Generate::Fish => Shell::Fish,
@@ -122,12 +124,13 @@ fn hint(arg: &Arg) -> ValueHint {
 pub fn write_command_page(
     name: &str,
     mut command: Command,
+    environment: &str,
     writer: &mut impl Write,
 ) -> io::Result<()> {
     command.build();
     match command.find_subcommand(name) {
-        Some(subcommand) => man::write(subcommand, &[command.get_name()], writer),
-        None => man::write(&command, &[], writer),
+        Some(subcommand) => man::write(subcommand, &[command.get_name()], environment, writer),
+        None => man::write(&command, &[], environment, writer),
     }
 }
 
@@ -144,7 +147,7 @@ mod tests {
                 .arg(Arg::new("count").long("count").help("How many"))
                 .subcommand(Command::new("part").about("A part of it"));
             let mut text = Vec::new();
-            write(*what, command, "count: A part.\n", &mut text).unwrap();
+            write(*what, command, "count: A part.\n", "", &mut text).unwrap();
             let text = String::from_utf8(text).unwrap();
             assert!(text.contains("sample"), "{what:?}");
             assert!(text.contains("count"), "{what:?}");
@@ -159,12 +162,12 @@ mod tests {
             .subcommand(Command::new("part").about("A part of it"))
             .subcommand(Command::new("secret").hide(true));
         let mut page = Vec::new();
-        write(Generate::Man, command.clone(), "", &mut page).unwrap();
+        write(Generate::Man, command.clone(), "", "", &mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains("\\fBsample\\-part\\fR(1)"), "{page}");
         assert!(!page.contains("secret"), "{page}");
         let mut page = Vec::new();
-        write_command_page("part", command, &mut page).unwrap();
+        write_command_page("part", command, "", &mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains("sample\\-part \\- A part of it"), "{page}");
     }

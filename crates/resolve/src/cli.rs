@@ -237,6 +237,10 @@ impl common::app::Cli for Cli {
         include_str!("records.txt")
     }
 
+    fn environment() -> &'static str {
+        include_str!("environment.txt")
+    }
+
     fn unsupported_option_hint(_command: Option<&str>, option: &str) -> Option<&'static str> {
         match option {
             "-p" => Some("add the port to the server, as in @192.0.2.53:5353"),

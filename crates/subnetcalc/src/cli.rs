@@ -82,6 +82,10 @@ impl common::app::Cli for Cli {
         include_str!("records.txt")
     }
 
+    fn environment() -> &'static str {
+        include_str!("environment.txt")
+    }
+
     fn command_for(args: &[OsString]) -> clap::Command {
         let named = |name: &str| args.iter().any(|arg| arg == name);
         let needs_all = named("help");

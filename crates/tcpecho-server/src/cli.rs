@@ -189,6 +189,10 @@ impl common::app::Cli for Cli {
         include_str!("records.txt")
     }
 
+    fn environment() -> &'static str {
+        include_str!("environment.txt")
+    }
+
     /// Returns hints for options of the servers that are part of nc and ncat.
     fn unsupported_option_hint(_command: Option<&str>, option: &str) -> Option<&'static str> {
         Some(match option {

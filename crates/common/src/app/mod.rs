@@ -47,6 +47,12 @@ pub trait Cli: Parser {
         ""
     }
 
+    /// Returns the environment variables and files of the tool, for its man page: lines
+    /// of the form `env NAME: effect` or `file PATH: use`, and comments after `#`.
+    fn environment() -> &'static str {
+        ""
+    }
+
     /// Returns the error about an operand that is most likely the name of a
     /// subcommand, but of none that exists.
     fn unknown_command(_operand: &str) -> Option<Error> {
@@ -219,9 +225,15 @@ pub fn run<C: Cli>(
                 let command = C::command();
                 let written = match subcommand {
                     Some(name) if document == Generate::Man => {
-                        generate::write_command_page(&name, command, &mut io.out)
+                        generate::write_command_page(&name, command, C::environment(), &mut io.out)
                     }
-                    _ => generate::write(document, command, C::records(), &mut io.out),
+                    _ => generate::write(
+                        document,
+                        command,
+                        C::records(),
+                        C::environment(),
+                        &mut io.out,
+                    ),
                 };
                 written.map(|()| Exit::Success).map_err(Error::from)
             }

@@ -34,19 +34,15 @@ const TOOLS: [&str; 6] = [
 /// Sections in this order follow OPTIONS and the tool's other sections.
 const LAST_SECTIONS: [&str; 5] = ["EXIT STATUS", "ENVIRONMENT", "FILES", "SIGNALS", "EXAMPLES"];
 
-/// Variables that every tool reads.
-const ENVIRONMENT: [(&str, &str); 3] = [
-    ("NO_COLOR", "Turns colour off, if not empty."),
-    (
-        "CLICOLOR_FORCE",
-        "Turns colour on even if the output is not a terminal, if neither empty nor 0.",
-    ),
-    ("TERM", "Turns colour off, if it is \"dumb\"."),
-];
-
 /// Writes the page of `command`. `path` contains the names of the commands above
-/// it, from the tool down.
-pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -> io::Result<()> {
+/// it, from the tool down. `environment` has a line `env NAME: effect` for each variable
+/// and `file PATH: use` for each file, which become ENVIRONMENT and FILES.
+pub(crate) fn write(
+    command: &Command,
+    path: &[&str],
+    environment: &str,
+    writer: &mut impl Write,
+) -> io::Result<()> {
     let name = [path, &[command.get_name()]].concat().join("-");
     let tool = path.first().copied().unwrap_or(command.get_name());
     let version = command.get_version().unwrap_or(env!("CARGO_PKG_VERSION"));
@@ -84,7 +80,8 @@ pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -
     }
     for heading in LAST_SECTIONS {
         let own = sections.iter().find(|section| section.heading == heading);
-        if own.is_some() || heading == "ENVIRONMENT" {
+        let entries = entries(environment, heading);
+        if own.is_some() || !entries.is_empty() {
             writeln!(writer, ".SH \"{heading}\"")?;
         }
         match own {
@@ -92,13 +89,29 @@ pub(crate) fn write(command: &Command, path: &[&str], writer: &mut impl Write) -
             Some(section) => body(&section.lines, writer)?,
             None => {}
         }
-        if heading == "ENVIRONMENT" {
-            for (variable, effect) in ENVIRONMENT {
-                writeln!(writer, ".TP\n\\fB{variable}\\fR\n{}", escape(effect))?;
-            }
+        for (name, text) in entries {
+            writeln!(
+                writer,
+                ".TP\n\\fB{}\\fR\n{}",
+                escape(name),
+                wrapped(&escape(text))
+            )?;
         }
     }
     see_also(command, &name, path, writer)
+}
+
+/// Returns the names and texts of a section from the lines about the environment.
+fn entries<'a>(environment: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
+    let start = match heading {
+        "ENVIRONMENT" => "env ",
+        "FILES" => "file ",
+        _ => return Vec::new(),
+    };
+    let lines = environment.lines();
+    lines
+        .filter_map(|line| line.strip_prefix(start)?.split_once(": "))
+        .collect()
 }
 
 /// Writes the usage lines, the program name in bold.
@@ -282,7 +295,8 @@ mod tests {
 
     fn page(command: &Command, path: &[&str]) -> String {
         let mut text = Vec::new();
-        write(command, path, &mut text).unwrap();
+        let environment = "# Comment.\nenv HOME: Has ~/.file.\nfile ~/.file: Words.\n";
+        write(command, path, environment, &mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -321,10 +335,14 @@ mod tests {
             "OPTIONS",
             "\"EXIT STATUS\"",
             "\"ENVIRONMENT\"",
+            "\"FILES\"",
             "\"EXAMPLES\"",
             "\"SEE ALSO\"",
         ];
         assert_eq!(headings, expected);
+        let tables = ".SH \"ENVIRONMENT\"\n.TP\n\\fBHOME\\fR\nHas ~/.file.\n\
+                      .SH \"FILES\"\n.TP\n\\fB~/.file\\fR\nWords.\n.SH";
+        assert!(text.contains(tables), "{text}");
         assert!(
             text.contains(".EX\n  sample \\-c 3   # .dots\n.EE\n"),
             "{text}"

@@ -90,6 +90,10 @@ impl common::app::Cli for Cli {
         include_str!("../records.txt")
     }
 
+    fn environment() -> &'static str {
+        include_str!("../environment.txt")
+    }
+
     fn unsupported_option_hint(_command: Option<&str>, option: &str) -> Option<&'static str> {
         hints::hint(option)
     }
