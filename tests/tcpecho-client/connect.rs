@@ -142,7 +142,9 @@ fn names_are_restricted_to_a_family() {
     let addr = peer.addr().to_string();
     run(&["-6", &addr])
         .code(2)
-        .stderr("tcpecho-client: 127.0.0.1: not an IPv6 address\n");
+        .stderr(
+            "tcpecho-client: 127.0.0.1: not an IPv6 address; -6 or a source address selects IPv6 only\n",
+        );
     // This label is too long to be sent to a name server.
     let unknown = "n".repeat(64);
     let out = run(&[&format!("{unknown}:7")]);

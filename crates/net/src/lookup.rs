@@ -24,10 +24,14 @@ pub fn lookup(
             return Ok(vec![SocketAddr::new(*address, port)]);
         }
         Host::Address(address) => {
-            return Err(Error::input(
-                address.to_string(),
-                format!("not an {family} address"),
-            ));
+            let option = match family {
+                Family::V6 => "-6",
+                Family::V4 | Family::Any => "-4",
+            };
+            let error = Error::input(address.to_string(), format!("not an {family} address"));
+            return Err(error.hint(format!(
+                "{option} or a source address selects {family} only"
+            )));
         }
         Host::Any => "localhost".to_owned(),
         Host::Name(name) => name.clone(),

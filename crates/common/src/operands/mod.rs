@@ -126,6 +126,9 @@ impl Iterator for Operands {
             }
             let arg = self.args.next()?;
             let file = arg.strip_prefix('@').filter(|_| self.expands_files);
+            if file == Some("") {
+                return Some(Err(Error::input("@", "missing file name after '@'")));
+            }
             if let Some(name) = file.filter(|name| *name != "-") {
                 match File::open(name) {
                     Ok(file) => self.lines = Some(Lines::new(name, Box::new(file))),
@@ -158,6 +161,14 @@ mod tests {
             Err(error) => Err(error.to_string()),
         })
         .collect()
+    }
+
+    #[test]
+    fn the_name_after_an_at_sign_is_required() {
+        let mut operands = Operands::new(vec!["@".to_owned()], Box::new(&b""[..])).with_files();
+        let error = operands.next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "@: missing file name after '@'");
+        assert!(operands.next().is_none());
     }
 
     #[test]
