@@ -25,11 +25,11 @@ pub(crate) use args::*;
     override_usage = "subnetcalc [OPTIONS] [NETWORK]...\n       subnetcalc COMMAND [OPTIONS] [ARGS]",
     after_help = "\
 NETWORK is ADDR/LEN, ADDR/MASK or ADDR. A SET is any number of networks, addresses,
-ranges A-B, @FILE and - (stdin). IPv4 and IPv6 may be mixed. For the arguments of a
+ranges A-B, @FILE and - (standard input). IPv4 and IPv6 may be mixed. For the arguments of a
 command, see 'subnetcalc COMMAND --help'.",
     after_long_help = "\
 NETWORK is ADDR/LEN, ADDR/MASK or ADDR. A SET is any number of networks,
-addresses, ranges A-B, @FILE and - (stdin). A file has one of them per line;
+addresses, ranges A-B, @FILE and - (standard input). A file has one of them per line;
 blank lines and comments after # or ; are ignored. IPv4 and IPv6 may be mixed.
 Commands that print sets sort their results: IPv4 first, by address, then by
 prefix length. An IPv6 address may have a zone (fe80::1%eth0), which is ignored,

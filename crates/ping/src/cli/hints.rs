@@ -24,7 +24,7 @@ pub(super) fn unsupported_option_hint(option: &str) -> Option<&'static str> {
         "--dontfrag" => "use -M do to forbid fragmentation",
         "--elapsed" => "times are always printed",
         "--fast-reachable" | "-x" | "-X" => "use --reachable N to require N answers",
-        "--file" => "use @FILE to read the targets from a file, or - for stdin",
+        "--file" => "use @FILE to read the targets from a file, or - for standard input",
         "--fwmark" | "-k" => "use -m for the firewall mark",
         "--iface" => "use -I for the interface",
         "--loop" => "use --watch to probe a list until interrupted",

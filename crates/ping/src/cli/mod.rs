@@ -19,7 +19,7 @@ use crate::schedule::DataSizes;
 /// The text after the options in `--help`.
 pub(crate) const AFTER_HELP: &str = "\
 TARGET is a name, an address, a network (its usable hosts), a range A-B, @FILE
-for the targets in a file, or - for those on stdin. For a single target
+for the targets in a file, or - for those on standard input. For a single target
 each reply is reported, as in classic ping; with several targets each gets one
 line.
 
@@ -62,7 +62,7 @@ Examples:
     after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// Names, addresses, networks, ranges A-B, @FILE, or - for stdin
+    /// Names, addresses, networks, ranges A-B, @FILE, or - for standard input
     #[arg(value_name = "TARGET", value_hint = ValueHint::Hostname)]
     pub(crate) targets: Vec<String>,
 

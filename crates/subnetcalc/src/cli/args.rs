@@ -22,7 +22,7 @@ Fields:
   binary expanded embedded.kind embedded.ipv4 embedded.server embedded.port
   mac solicited_node multicast_scope multicast_mac")]
 pub(crate) struct InfoArgs {
-    /// Networks, @FILE or - (stdin)
+    /// Networks, @FILE or - (standard input)
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
@@ -44,7 +44,7 @@ Examples:
   subnetcalc hosts 10.0.0.250-10.0.1.5
   subnetcalc hosts ::/0 | head")]
 pub(crate) struct HostsArgs {
-    /// Networks, ranges A-B, @FILE or - (stdin)
+    /// Networks, ranges A-B, @FILE or - (standard input)
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
@@ -80,7 +80,7 @@ Examples:
   subnetcalc split 10.0.0.0/16 --prefix 18
   subnetcalc split 2001:db8::/32 --parts 4")]
 pub(crate) struct SplitArgs {
-    /// Networks, @FILE or - (stdin)
+    /// Networks, @FILE or - (standard input)
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
@@ -127,7 +127,7 @@ pub(crate) struct PlanArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct SetArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (standard input)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
@@ -149,7 +149,7 @@ Examples:
   subnetcalc aggregate --max-count 1000 @blocklist
   subnetcalc aggregate 10.0.0.5-10.0.3.7")]
 pub(crate) struct AggregateArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (standard input)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
@@ -176,7 +176,7 @@ Examples:
   subnetcalc subtract 10.0.0.0/8 --minus 10.1.0.0/16,10.2.0.0/16
   subnetcalc subtract 0.0.0.0/0 --minus @private --minus @reserved")]
 pub(crate) struct SubtractArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (standard input)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
@@ -190,7 +190,7 @@ pub(crate) struct SubtractArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct WithArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (standard input)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
@@ -206,7 +206,7 @@ pub(crate) struct WithArgs {
 #[command(after_long_help = "\
 Prints nothing. The exit status is 0 if the sets are equal and 1 if they differ.")]
 pub(crate) struct EqualArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (standard input)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
@@ -251,7 +251,7 @@ Examples:
   subnetcalc match --in @routes 10.1.2.3
   cut -d' ' -f1 access.log | subnetcalc match --in @customers -")]
 pub(crate) struct MatchArgs {
-    /// Addresses, @FILE or - (stdin)
+    /// Addresses, @FILE or - (standard input)
     #[arg(value_name = "ADDRESS")]
     pub(crate) addresses: Vec<String>,
 
@@ -273,7 +273,7 @@ pub(crate) struct MatchArgs {
 Prints A B for each pair of members that have an address in common, separated by
 a TAB. Without such a pair, the exit status is 1.")]
 pub(crate) struct OverlapArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (standard input)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 
@@ -303,7 +303,7 @@ Examples:
   tail -f access.log | subnetcalc grep -x --in @blocklist
   subnetcalc grep -o --in ::/0 notes.txt | sort | uniq -c")]
 pub(crate) struct GrepArgs {
-    /// Files to search, by default stdin
+    /// Files to search, by default standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<String>,
 
@@ -363,7 +363,7 @@ pub(crate) struct GrepArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct CountArgs {
-    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (stdin)
+    /// Networks, addresses, ranges A-B or A+COUNT, @FILE or - (standard input)
     #[arg(id = "operands", value_name = "SET")]
     pub(crate) set: Vec<String>,
 }
@@ -416,7 +416,7 @@ Examples:
   subnetcalc reverse 192.0.2.64/26     by RFC 2317
   subnetcalc reverse 2001:db8::1")]
 pub(crate) struct ReverseArgs {
-    /// Networks, addresses, @FILE or - (stdin)
+    /// Networks, addresses, @FILE or - (standard input)
     #[arg(value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 }
@@ -433,7 +433,7 @@ Examples:
   subnetcalc mask 0.0.15.255
   subnetcalc mask 0xfffff000")]
 pub(crate) struct MaskArgs {
-    /// Prefix lengths, masks, @FILE or - (stdin)
+    /// Prefix lengths, masks, @FILE or - (standard input)
     #[arg(value_name = "LEN|MASK")]
     pub(crate) masks: Vec<String>,
 }
