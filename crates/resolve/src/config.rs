@@ -1,6 +1,7 @@
 //! The configuration of a run, resolved from the command line: servers and types
 //! are parsed, defaults are filled in, and incompatible options are rejected.
 
+mod dig_options;
 mod servers;
 
 use std::net::{IpAddr, SocketAddr};
@@ -166,6 +167,9 @@ impl Config {
                 address: Some(address.into()),
                 name: name::reverse(address.into()),
             });
+        }
+        if text.is_empty() {
+            return Err(Error::input(text, "the name is empty; use . for the root"));
         }
         if let Some(why) = address::explain_other_form(text) {
             return Err(Error::input(text, why));
