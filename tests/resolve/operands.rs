@@ -308,3 +308,34 @@ fn options_of_dig_have_equivalents() {
         tool.run().code(2).stdout("").stderr(&stderr);
     }
 }
+
+/// Certificate authorities without a TLS server would have no effect.
+#[test]
+fn cacert_requires_a_tls_server() {
+    let why = "--cacert applies only to tls:// and https:// servers";
+    for args in [
+        ["@127.0.0.1:1", "-t", "A"].as_slice(),
+        &["@tcp://127.0.0.1:1"],
+        &["--trace", "--root", "127.0.0.1:1"],
+    ] {
+        let tool = resolve().args(["--cacert", "ca.pem", "x.test"]).args(args);
+        let stderr = format!("resolve: {why}; see 'resolve --help'\n");
+        tool.run().code(2).stdout("").stderr(&stderr);
+    }
+}
+
+/// Only plain lookups search for wildcards.
+#[test]
+fn wildcards_are_filtered_in_lookups_only() {
+    for (mode, shown) in [
+        (["--trace"].as_slice(), "--trace"),
+        (&["--diff"], "--diff"),
+        (&["--watch", "1s"], "--watch <INTERVAL>"),
+    ] {
+        let tool = resolve().args(["@127.0.0.1:1", "--no-wildcards", "x.test"]);
+        let stderr = format!(
+            "resolve: the argument '--no-wildcards' cannot be used with '{shown}'; see 'resolve --help'\n"
+        );
+        tool.args(mode).run().code(2).stdout("").stderr(&stderr);
+    }
+}

@@ -104,6 +104,11 @@ impl Config {
                 "{option} applies only to DNS servers; add @SERVER or -t TYPE"
             )));
         }
+        if cli.query.cacert.is_some() && uses_dns && !servers.iter().any(Server::uses_tls) {
+            return Err(Error::usage(
+                "--cacert applies only to tls:// and https:// servers",
+            ));
+        }
         let conf = if uses_dns {
             load_resolv_conf(cli, io, &servers)?
         } else {
