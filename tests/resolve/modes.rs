@@ -311,7 +311,7 @@ fn options_of_dig_have_hints() {
             ));
     }
     for args in [["@127.0.0.1:1", "+short"], ["localhost", "+short"]] {
-        let line = "unknown option '+short'; options start with --, such as --short";
+        let line = "unknown option '+short'; use --short";
         resolve()
             .args(args)
             .run()

@@ -254,3 +254,88 @@ fn names_that_are_not_ascii_are_converted() {
     let out = tool.stdin("b\u{fc}cher.test\n").run();
     out.code(0).stdout("b\u{fc}cher.test\tA\t192.0.2.1\n");
 }
+
+/// Every error of a server names the port, the zone or the empty word.
+#[test]
+fn an_invalid_server_is_explained() {
+    let range = "the port is out of range; use 1 to 65535";
+    let number = "the port is not a number; use 1 to 65535";
+    let zone = "a link-local server needs a zone, such as fe80::1%eth0";
+    for (server, why) in [
+        ("127.0.0.1:0", range),
+        ("127.0.0.1:99999", range),
+        ("127.0.0.1:a", number),
+        ("127.0.0.1:", number),
+        ("[::1]:65536", range),
+        ("tls://127.0.0.1:0", range),
+        ("tls://localhost:70000", range),
+        ("tls://localhost:0", range),
+        ("https://127.0.0.1:0/", range),
+        ("https://[::1]:70000/", range),
+        ("https://127.0.0.1:ab/", number),
+        ("fe80::1", zone),
+        ("[fe80::1]:53", zone),
+        ("tls://fe80::1", zone),
+    ] {
+        let stderr = format!("resolve: {server}: {why}; see 'resolve --help'\n");
+        let tool = resolve().args([&format!("@{server}"), "x.test"]);
+        tool.run().code(2).stdout("").stderr(&stderr);
+    }
+    let empty = "resolve: the server is empty; use @IP or -s IP; see 'resolve --help'\n";
+    for args in [["@", "x.test"].as_slice(), &["-s", "", "x.test"]] {
+        resolve().args(args).run().code(2).stdout("").stderr(empty);
+    }
+    let tool = resolve().args(["@127.0.0.1:1", ""]);
+    let stderr = "resolve: '': the name is empty; use . for the root\n";
+    tool.run().code(2).stdout("").stderr(stderr);
+}
+
+/// The hint for an option of dig names the equivalent option.
+#[test]
+fn options_of_dig_have_equivalents() {
+    for (option, hint) in [
+        ("+tcp", "use --tcp"),
+        ("+trace", "use --trace"),
+        ("+dnssec", "use --dnssec"),
+        ("+noall", "use --long for records only"),
+        ("+norecurse", "use --no-recurse"),
+        ("+bufsize=512", "use --bufsize BYTES"),
+        ("+tls", "use @tls://IP#NAME"),
+        ("+unknown", "options start with --"),
+    ] {
+        let stderr = format!("resolve: unknown option '{option}'; {hint}; see 'resolve --help'\n");
+        let tool = resolve().args(["@127.0.0.1:1", option, "x.test"]);
+        tool.run().code(2).stdout("").stderr(&stderr);
+    }
+}
+
+/// Certificate authorities without a TLS server would have no effect.
+#[test]
+fn cacert_requires_a_tls_server() {
+    let why = "--cacert applies only to tls:// and https:// servers";
+    for args in [
+        ["@127.0.0.1:1", "-t", "A"].as_slice(),
+        &["@tcp://127.0.0.1:1"],
+        &["--trace", "--root", "127.0.0.1:1"],
+    ] {
+        let tool = resolve().args(["--cacert", "ca.pem", "x.test"]).args(args);
+        let stderr = format!("resolve: {why}; see 'resolve --help'\n");
+        tool.run().code(2).stdout("").stderr(&stderr);
+    }
+}
+
+/// Only plain lookups search for wildcards.
+#[test]
+fn wildcards_are_filtered_in_lookups_only() {
+    for (mode, shown) in [
+        (["--trace"].as_slice(), "--trace"),
+        (&["--diff"], "--diff"),
+        (&["--watch", "1s"], "--watch <INTERVAL>"),
+    ] {
+        let tool = resolve().args(["@127.0.0.1:1", "--no-wildcards", "x.test"]);
+        let stderr = format!(
+            "resolve: the argument '--no-wildcards' cannot be used with '{shown}'; see 'resolve --help'\n"
+        );
+        tool.args(mode).run().code(2).stdout("").stderr(&stderr);
+    }
+}

@@ -155,7 +155,7 @@ pub(crate) struct QueryArgs {
 
     /// Report names that exist only through a wildcard as nonexistent (status
     /// WILDCARD)
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["trace", "diff", "watch"])]
     pub(crate) no_wildcards: bool,
 }
 

@@ -1,6 +1,7 @@
 //! The configuration of a run, resolved from the command line: servers and types
 //! are parsed, defaults are filled in, and incompatible options are rejected.
 
+mod dig_options;
 mod servers;
 
 use std::net::{IpAddr, SocketAddr};
@@ -103,6 +104,11 @@ impl Config {
                 "{option} applies only to DNS servers; add @SERVER or -t TYPE"
             )));
         }
+        if cli.query.cacert.is_some() && uses_dns && !servers.iter().any(Server::uses_tls) {
+            return Err(Error::usage(
+                "--cacert applies only to tls:// and https:// servers",
+            ));
+        }
         let conf = if uses_dns {
             load_resolv_conf(cli, io, &servers)?
         } else {
@@ -166,6 +172,9 @@ impl Config {
                 address: Some(address.into()),
                 name: name::reverse(address.into()),
             });
+        }
+        if text.is_empty() {
+            return Err(Error::input(text, "the name is empty; use . for the root"));
         }
         if let Some(why) = address::explain_other_form(text) {
             return Err(Error::input(text, why));

@@ -157,9 +157,7 @@ fn parse_https(rest: &str, text: &str) -> Result<ServerArg, String> {
         _ => (authority, ""),
     };
     let ascii = zone::to_ascii(host)?;
-    if !is_authority(&format!("{ascii}{port}")) {
-        return Err("not a URL: the host is not a name or address".to_owned());
-    }
+    check_authority(&format!("{ascii}{port}"))?;
     let url = format!("https://{ascii}{port}{}", &rest[authority.len()..]);
     let (url, uses_get) = match url.strip_suffix("{?dns}") {
         Some(url) => (url, true),
@@ -177,8 +175,8 @@ fn parse_https(rest: &str, text: &str) -> Result<ServerArg, String> {
     })))
 }
 
-/// Returns whether a text is `HOST`, `HOST:PORT`, `[v6]` or `[v6]:PORT`.
-fn is_authority(text: &str) -> bool {
+/// Fails unless a text is `HOST`, `HOST:PORT`, `[v6]` or `[v6]:PORT`.
+fn check_authority(text: &str) -> Result<(), String> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (is_host, port) = if let Some((host, rest)) = bracketed {
         (host.parse::<Ipv6Addr>().is_ok(), rest)
@@ -187,11 +185,11 @@ fn is_authority(text: &str) -> bool {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         (!host.is_empty() && host.bytes().all(is_name), port)
     };
-    let is_port = |port: &str| {
-        port.strip_prefix(':')
-            .is_some_and(|p| parse_port(p).is_ok())
-    };
-    is_host && (port.is_empty() || is_port(port))
+    match port.strip_prefix(':') {
+        Some(port) if is_host => parse_port(port).map(drop),
+        None if is_host && port.is_empty() => Ok(()),
+        _ => Err("not a URL: the host is not a name or address".to_owned()),
+    }
 }
 
 /// Parses the server `text`. `rest` is the part after `tls://`.
@@ -207,6 +205,12 @@ fn parse_tls(rest: &str, text: &str) -> Result<ServerArg, String> {
         let transport = Transport::Tls { address, name };
         let server = Server::with_label(transport, parsed.label);
         return Ok(ServerArg::Server(server));
+    }
+    // A single colon precedes a port.
+    if let Some((_, port)) = server.split_once(':')
+        && !port.contains(':')
+    {
+        parse_port(port)?;
     }
     let (host, port) = match endpoint::parse(server) {
         Ok(endpoint) => (endpoint.host, endpoint.port),
@@ -261,6 +265,9 @@ fn parse_address(
             Ok(IpAddr::V4(_)) if text.starts_with('[') => {
                 Err("only IPv6 addresses may be in brackets".to_owned())
             }
+            Ok(IpAddr::V6(ip)) if ip.is_unicast_link_local() => Err(format!(
+                "a link-local server needs a zone, such as {ip}%eth0"
+            )),
             Ok(ip) => {
                 let address = SocketAddr::new(ip, port);
                 let label = address.to_string();
@@ -283,9 +290,11 @@ fn parse_address(
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {
-    match endpoint::parse_port(text)? {
-        0 => Err("the port is out of range; use 1 to 65535".to_owned()),
-        port => Ok(port),
+    match endpoint::parse_port(text) {
+        Ok(0) => Err("the port is out of range; use 1 to 65535".to_owned()),
+        // Port 0 is for sockets that listen.
+        Err(why) => Err(why.replace("use 0 to", "use 1 to")),
+        Ok(port) => Ok(port),
     }
 }
 
@@ -311,12 +320,12 @@ mod tests {
             "[::1]:443",
             "a_b.test:1",
         ] {
-            assert!(is_authority(text), "{text}");
+            assert!(check_authority(text).is_ok(), "{text}");
         }
         for text in [
             "", ":443", "]]]", "[::1", "a:0", "a:x", "a#b", "u@a", "a:1:2", "[x]", "a%b",
         ] {
-            assert!(!is_authority(text), "{text}");
+            assert!(check_authority(text).is_err(), "{text}");
         }
         assert!(parse("https://]]]#^x:]/dns-query").is_err());
     }

@@ -6,6 +6,7 @@ use common::endpoint::Host;
 use common::text::escape;
 use common::{Error, Result};
 
+use super::dig_options;
 use crate::cli::Cli;
 use crate::engine::MAX_SERVERS;
 use crate::resolvconf::{self, ResolvConf};
@@ -22,9 +23,7 @@ pub(super) fn split_operands(cli: &Cli) -> Result<(Vec<&str>, Vec<String>)> {
     let (servers, names): (Vec<&String>, Vec<&String>) =
         cli.operands.iter().partition(|o| o.starts_with('@'));
     if let Some(plus) = names.iter().find(|name| name.starts_with('+')) {
-        return Err(Error::usage(format!(
-            "unknown option '{plus}'; options start with --, such as --short"
-        )));
+        return Err(Error::usage(dig_options::explain(plus)));
     }
     let servers: Vec<&str> = servers.into_iter().map(|server| &server[1..]).collect();
     if let Some(file) = servers.iter().find(|server| operand::is_file(server)) {
@@ -42,6 +41,9 @@ pub(super) fn find_servers<'a>(
 ) -> Result<(Vec<Server>, bool)> {
     let (mut servers, mut includes_system) = (Vec::new(), false);
     for text in texts {
+        if text.is_empty() {
+            return Err(Error::usage("the server is empty; use @IP or -s IP"));
+        }
         let arg = server::parse(text).map_err(|e| usage(text, &e))?;
         // Checked before the name of the server is looked up.
         if let (true, Some(why)) = (arg.uses_tls(), tls::MISSING) {
