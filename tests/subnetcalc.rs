@@ -7,6 +7,8 @@
 
 #[path = "subnetcalc/grep.rs"]
 mod grep;
+#[path = "subnetcalc/hints.rs"]
+mod hints;
 #[path = "subnetcalc/hostile.rs"]
 mod hostile;
 #[path = "subnetcalc/info.rs"]
