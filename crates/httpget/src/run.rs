@@ -320,6 +320,9 @@ fn next_page(job: &UrlJob, report: &Report) -> Result<Option<UrlJob>> {
 
 /// Returns a URL as typed, without its credentials.
 fn strip_credentials(text: &str) -> String {
+    if request_url::other_scheme(text).is_some() {
+        return text.to_owned();
+    }
     let start = text.find("://").map_or(0, |at| at + 3);
     let end = text[start..]
         .find(['/', '?', '#'])

@@ -102,6 +102,15 @@ impl WriteOut {
                     };
                     part
                 }
+                // Forms of curl that are not supported.
+                '%' if rest.starts_with("output{") || rest.starts_with("time{") => {
+                    let end = rest
+                        .find('}')
+                        .ok_or_else(|| "a '%output{' or '%time{' has no closing '}'".to_owned())?;
+                    unknown.push(rest[..=end].to_owned());
+                    rest = &rest[end + 1..];
+                    continue;
+                }
                 '%' if rest.starts_with("header{") => {
                     let (name, after) = rest["header{".len()..]
                         .split_once('}')
