@@ -226,7 +226,7 @@ fn bad_operands_and_values_are_refused() {
         assert_eq!(out.stderr_str().lines().count(), 1);
     }
     httpget()
-        .args(["-H", "nonsense", "http://x/"])
+        .args(["-H", "no-colon", "http://x/"])
         .run()
         .code(2)
         .stdout("");

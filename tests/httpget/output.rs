@@ -82,9 +82,9 @@ fn formats_of_write_out() {
     assert_eq!(json["response_code"], 200);
     assert_eq!(json["remote_ip"], "127.0.0.1");
     assert!(json["time_total"].as_f64().unwrap() > 0.0);
-    run("a%{nonsense}b")
+    run("a%{unknown}b")
         .code(0)
-        .stderr_contains("warning: --write-out: unknown variable 'nonsense'");
+        .stderr_contains("warning: --write-out: unknown variable 'unknown'");
 }
 
 #[test]

@@ -359,10 +359,10 @@ mod tests {
         let json: Value = serde_json::from_str(&render("%{json}").0).unwrap();
         assert_eq!(json["url"], "http://h/");
         assert_eq!(
-            WriteOut::parse("a%{nonsense}").unwrap().unknown(),
-            ["nonsense"]
+            WriteOut::parse("a%{unknown}").unwrap().unknown(),
+            ["unknown"]
         );
-        assert_eq!(render("a%{nonsense}b").0, "ab");
+        assert_eq!(render("a%{unknown}b").0, "ab");
         assert!(WriteOut::parse("%{url").is_err());
     }
 
