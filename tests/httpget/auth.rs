@@ -44,11 +44,21 @@ fn netrc_logins_are_sent_to_their_hosts_only() {
         server.requests()[1].header("authorization"),
         Some("Basic bjpt")
     );
+    // As in curl, only a file that was named must exist.
+    let empty = tempfile::tempdir().unwrap();
     httpget()
         .args(["-n", &server.url("/")])
+        .env("HOME", empty.path())
+        .run()
+        .code(0)
+        .stderr("");
+    assert_eq!(server.requests()[2].header("authorization"), None);
+    httpget()
+        .cwd(empty.path())
+        .args(["--netrc-file", ".netrc", &server.url("/")])
         .run()
         .code(2)
-        .stderr_contains(".netrc");
+        .stderr("httpget: .netrc: no such file or directory\n");
 }
 
 #[test]

@@ -216,6 +216,7 @@ fn bad_operands_and_values_are_refused() {
         "http://0x7f.1/",
         "http://a b/",
         "ftp://x/",
+        "http://127.0.0.1:0/",
     ] {
         let out = httpget().args(["--json", url]).run();
         out.code(2);
@@ -225,7 +226,7 @@ fn bad_operands_and_values_are_refused() {
         assert_eq!(out.stderr_str().lines().count(), 1);
     }
     httpget()
-        .args(["-H", "nonsense", "http://x/"])
+        .args(["-H", "no-colon", "http://x/"])
         .run()
         .code(2)
         .stdout("");
@@ -234,11 +235,22 @@ fn bad_operands_and_values_are_refused() {
         .run()
         .code(2)
         .stdout("");
+    for range in ["abc", "5-1"] {
+        httpget()
+            .args(["-r", range, "http://127.0.0.1:1/"])
+            .run()
+            .code(2)
+            .stderr(&format!(
+                "httpget: invalid value '{range}' for '--range': must be a range such as 0-99, \
+                 500- or -100, or a list of ranges, and must not end before it starts; see \
+                 'httpget --help'\n"
+            ));
+    }
     httpget()
-        .args(["-r", "abc", "http://127.0.0.1:1/"])
+        .arg("mailto:a@b")
         .run()
         .code(2)
-        .stderr_contains("0-99, 500- or -100");
+        .stderr("httpget: mailto:a@b: mailto is not supported; use http or https\n");
     httpget()
         .args(["--max-redirs", "-2", "http://x/"])
         .run()

@@ -64,7 +64,7 @@ fn conditional_requests() {
         let last = requests.last().unwrap();
         assert_eq!(last.header("if-modified-since"), Some(sent), "{typed}");
     }
-    run(&["-z", "nonsense"])
+    run(&["-z", "no-date"])
         .code(2)
         .stderr_contains("must be a file or a date such as 2021-01-31");
 }

@@ -51,7 +51,7 @@ fn cookies_are_stored_and_sent() {
         .run()
         .code(0);
     assert_eq!(other.requests()[0].header("cookie"), Some("a=1"));
-    std::fs::write(&jar, "nonsense\n").unwrap();
+    std::fs::write(&jar, "no cookie line\n").unwrap();
     httpget()
         .args(["-b", path, &server.url("/")])
         .run()

@@ -28,6 +28,7 @@ fn options_of_curl_get_hints() {
         ("-G", "use --url-query NAME=VALUE"),
         ("-K", "there is no configuration file"),
         ("--anyauth", "use --digest if the server asks for it"),
+        ("--netrc-optional", "use -n and no user in the URL"),
         ("--oauth2-bearer", "use --bearer-file FILE"),
         (
             "--http2",
@@ -70,6 +71,17 @@ fn options_of_wget_get_hints() {
         ("--recursive", "links in a page are not followed; use wget"),
     ] {
         refused(option, hint);
+    }
+    for option in ["-O-", "-qO-"] {
+        httpget()
+            .args([option, "http://127.0.0.1:1/"])
+            .run()
+            .code(2)
+            .stdout("")
+            .stderr(
+                "httpget: -- is not supported; omit -O to print the body, or use -o FILE; \
+                 see 'httpget --help'\n",
+            );
     }
     // Both letters have another meaning, that of curl.
     for option in ["-c", "-nc"] {

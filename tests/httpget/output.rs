@@ -82,9 +82,9 @@ fn formats_of_write_out() {
     assert_eq!(json["response_code"], 200);
     assert_eq!(json["remote_ip"], "127.0.0.1");
     assert!(json["time_total"].as_f64().unwrap() > 0.0);
-    run("a%{nonsense}b")
+    run("a%{unknown}b")
         .code(0)
-        .stderr_contains("warning: --write-out: unknown variable 'nonsense'");
+        .stderr_contains("warning: --write-out: unknown variable 'unknown'");
 }
 
 #[test]
@@ -223,10 +223,40 @@ fn options_without_effect_cause_warnings() {
     saving(&["-o", "a", "-o", "b", "-o", "c"])
         .code(0)
         .stderr("httpget: warning: 2 -o without a URL\n");
-    saving(&["-J"])
-        .code(0)
-        .stdout("x")
-        .stderr("httpget: warning: -J has no effect without -O\n");
+    for (args, warning) in [
+        (&["-J"][..], "-J has no effect without -O"),
+        (&["-R"], "-R has no effect without -o or -O"),
+        (
+            &["--no-clobber"],
+            "--no-clobber has no effect without -o or -O",
+        ),
+        (
+            &["--retry-delay", "1"],
+            "--retry-delay has no effect without --retry",
+        ),
+        (
+            &["--retry-all-errors"],
+            "--retry-all-errors has no effect without --retry",
+        ),
+        (
+            &["--max-per-host", "1"],
+            "--max-per-host has no effect without -Z",
+        ),
+        (&["--digest"], "--digest has no effect without a user"),
+        (
+            &["-k", "--cacert", "c.pem"],
+            "--cacert has no effect with -k",
+        ),
+        (&["--capath", ".", "-k"], "--capath has no effect with -k"),
+        (
+            &["-w%output{f}"],
+            "--write-out: unknown variable 'output{f}'",
+        ),
+        (&["-w%time{%Y}"], "--write-out: unknown variable 'time{%Y}'"),
+    ] {
+        let warning = format!("httpget: warning: {warning}\n");
+        saving(args).code(0).stdout("x").stderr(&warning);
+    }
     saving(&["-s", "-J", "-o", "a", "-o", "b"])
         .code(0)
         .stderr("");

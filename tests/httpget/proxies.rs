@@ -210,11 +210,11 @@ fn socks_proxies_of_every_kind() {
             .stderr("");
         assert_eq!(handle.join().unwrap(), endpoint, "{scheme} {host}");
     }
-    let nonsense = always(Reply::text("no socks"));
+    let not_socks = always(Reply::text("no socks"));
     httpget()
         .args([
             "-x",
-            &format!("socks5h://{}", nonsense.addr()),
+            &format!("socks5h://{}", not_socks.addr()),
             "-m",
             "5",
             "http://h.invalid/",
@@ -297,18 +297,18 @@ fn a_unix_socket_with_a_full_queue_times_out() {
     }
 }
 
-/// A server that sends `start`, and then `drop` at intervals, and never reads.
-fn dripping(start: &'static [u8], drop: &'static [u8]) -> SocketAddr {
+/// A server that sends `start`, and then `rest` at intervals, and never reads.
+fn slow_endless_server(start: &'static [u8], rest: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             thread::spawn(move || {
-                let mut going = stream.write_all(start);
-                while going.is_ok() {
+                let mut written = stream.write_all(start);
+                while written.is_ok() {
                     thread::sleep(std::time::Duration::from_millis(50));
-                    going = stream.write_all(drop);
+                    written = stream.write_all(rest);
                 }
             });
         }
@@ -320,9 +320,9 @@ fn dripping(start: &'static [u8], drop: &'static [u8]) -> SocketAddr {
 fn slow_handshakes_time_out() {
     // A TLS record of the largest size, an endless response to CONNECT, and a SOCKS
     // reply with the longest name.
-    let tls = dripping(b"\x16\x03\x03\x3f\xff", b"\x02");
-    let connect = dripping(b"HTTP/1.1 200 OK\r\n", b"x");
-    let socks = dripping(b"\x05\x00\x05\x00\x00\x03\xff", b"x");
+    let tls = slow_endless_server(b"\x16\x03\x03\x3f\xff", b"\x02");
+    let connect = slow_endless_server(b"HTTP/1.1 200 OK\r\n", b"x");
+    let socks = slow_endless_server(b"\x05\x00\x05\x00\x00\x03\xff", b"x");
     for (limit, shown) in [
         ("--connect-timeout", " within 300 ms"),
         ("--max-time", " within --max-time"),

@@ -253,8 +253,8 @@ fn an_endless_line_does_not_block_other_transfers() {
             }
             let head = "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n";
             let reply = Reply::raw(head).then(vec![b'x'; (1 << 20) + 1]);
-            let drip = |reply: Reply, _| reply.then("x").pause(Duration::from_millis(200));
-            (0..3000).fold(reply, drip).wait(&gate).close()
+            let slow_byte = |reply: Reply, _| reply.then("x").pause(Duration::from_millis(200));
+            (0..3000).fold(reply, slow_byte).wait(&gate).close()
         })
     };
     let running = httpget()
@@ -262,7 +262,7 @@ fn an_endless_line_does_not_block_other_transfers() {
             "-Z",
             "--stall-timeout",
             "5",
-            &server.url("/drip"),
+            &server.url("/slow"),
             &server.url("/good"),
         ])
         .timeout(Duration::from_secs(60))

@@ -116,8 +116,8 @@ fn an_error_after_a_changed_segment_keeps_the_partial_file() {
     let gone = AtomicUsize::new(1);
     let server = ranged_server(&body, move |_, request| {
         if range_start(request) > Some(PARTIAL_LENGTH) {
-            let lie = || Reply::ok("!").header("ETag", "\"B\"");
-            return (gone.load(Ordering::SeqCst) == 1).then(lie);
+            let new_version = || Reply::ok("!").header("ETag", "\"B\"");
+            return (gone.load(Ordering::SeqCst) == 1).then(new_version);
         }
         (range_start(request).is_none() && gone.swap(0, Ordering::SeqCst) == 1)
             .then(|| Reply::new(404).body(ERROR_PAGE))

@@ -373,7 +373,7 @@ fn a_changed_file_is_downloaded_from_the_beginning() {
 #[test]
 fn wrong_ranges_are_refused() {
     let body = large();
-    for lie in [
+    for content_range in [
         "bytes 0-599999/600000",
         "bytes 300001-599999/600000",
         "bytes 300000-599999/700000",
@@ -392,7 +392,7 @@ fn wrong_ranges_are_refused() {
             }
             match request.header("range") {
                 Some(_) => Reply::new(206)
-                    .header("Content-Range", lie)
+                    .header("Content-Range", content_range)
                     .header("ETag", "\"1\"")
                     .body(vec![b'!'; 300_000]),
                 None => Reply::ok(body.clone()),
@@ -408,8 +408,8 @@ fn wrong_ranges_are_refused() {
             .args(["-C", "-", "-o", "f", &server.url("/")])
             .run()
             .code(0);
-        assert!(read(dir.join("f")) == whole, "{lie}");
-        assert_eq!(server.requests().len(), 3, "{lie}");
+        assert!(read(dir.join("f")) == whole, "{content_range}");
+        assert_eq!(server.requests().len(), 3, "{content_range}");
     }
 }
 

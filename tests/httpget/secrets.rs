@@ -4,21 +4,31 @@
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
 
+use testkit::Running;
 use testkit::http::{Gate, HttpServer, Reply};
 
 use crate::support::{always, files, httpget};
 
+/// A server that sends its body when the gate opens.
+fn waiting_server(gate: &Gate) -> HttpServer {
+    let head = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+    always(head.wait(gate).then("ok"))
+}
+
+/// Returns the arguments in the process list once the request was received.
+fn command_line(server: &HttpServer, running: &Running) -> String {
+    while server.requests().is_empty() {
+        assert!(running.is_running());
+        std::thread::yield_now();
+    }
+    let shown = std::fs::read(format!("/proc/{}/cmdline", running.pid())).unwrap();
+    String::from_utf8(shown).unwrap().replace('\0', " ")
+}
+
 #[test]
 fn arguments_are_masked_in_the_process_list() {
     let gate = Gate::new();
-    let server = {
-        let gate = gate.clone();
-        always(
-            Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-                .wait(&gate)
-                .then("ok"),
-        )
-    };
+    let server = waiting_server(&gate);
     let url = server.url("/path");
     let with_user = url.replace("://", "://urluser:urlpw@");
     let proxy = server.url("").replace("://", "://proxyuser:proxypw@");
@@ -40,14 +50,9 @@ fn arguments_are_masked_in_the_process_list() {
         ])
         .args(["--noproxy", "*", &with_user])
         .spawn();
-    while server.requests().is_empty() {
-        assert!(running.is_running());
-        std::thread::yield_now();
-    }
-    let shown = std::fs::read(format!("/proc/{}/cmdline", running.pid())).unwrap();
+    let shown = command_line(&server, &running);
     gate.open();
     running.wait().code(0).stdout("ok");
-    let shown = String::from_utf8(shown).unwrap().replace('\0', " ");
     for secret in [
         "pw",
         "alice",
@@ -79,6 +84,22 @@ fn arguments_are_masked_in_the_process_list() {
     assert_eq!(sent.header("x-api-key"), Some("apikey1"));
     assert_eq!(sent.header("cookie"), Some("sid=cookie1"));
     assert_eq!(sent.target, "/path?api_key=querykey1&q=plain2");
+}
+
+#[test]
+fn a_single_secret_is_masked() {
+    for option in [
+        "--url-query=api_key=secret1",
+        "--referer=http://h/?token=secret1",
+    ] {
+        let gate = Gate::new();
+        let server = waiting_server(&gate);
+        let running = httpget().args([option, &server.url("/")]).spawn();
+        let shown = command_line(&server, &running);
+        gate.open();
+        running.wait().code(0).stdout("ok");
+        assert!(shown.contains("=******* "), "{shown}");
+    }
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn wrong_segments_cause_one_request_for_the_whole_file() {
             .body(vec![b'!'; length])
     };
     let right = format!("bytes 2097152-3145727/{}", body.len());
-    let lies = [
+    let wrong_replies = [
         (
             "another start",
             part(&format!("bytes 0-1048575/{}", body.len()), "\"1\"", MIB),
@@ -189,27 +189,30 @@ fn wrong_segments_cause_one_request_for_the_whole_file() {
         ),
         ("fewer bytes", part(&right, "\"1\"", MIB - 1)),
         ("more bytes", part(&right, "\"1\"", MIB + 1)),
-        ("no range", Reply::new(206).body(vec![b'!'; MIB])),
-        ("the whole", Reply::ok(vec![b'!'; MIB])),
+        (
+            "without a Content-Range",
+            Reply::new(206).body(vec![b'!'; MIB]),
+        ),
+        ("the whole file", Reply::ok(vec![b'!'; MIB])),
         (
             "out of range",
             Reply::new(416).header("Content-Range", "bytes */7"),
         ),
     ];
-    for (lie, reply) in lies {
+    for (case, reply) in wrong_replies {
         let server = ranged_server(&body, move |_, request| {
             (range_start(request) == Some(2 * MIB)).then(|| reply.clone())
         });
         let dir = tempfile::tempdir().unwrap();
         let out = saving(dir.path()).arg(server.url("/")).run();
         out.code(0).stderr("");
-        assert!(read(dir.path()) == body, "{lie}");
-        assert_eq!(files(dir.path()), ["f"], "{lie}");
+        assert!(read(dir.path()) == body, "{case}");
+        assert_eq!(files(dir.path()), ["f"], "{case}");
         let last = server
             .requests()
             .into_iter()
             .find(|r| range_start(r).is_none());
-        assert!(last.is_some(), "{lie}");
+        assert!(last.is_some(), "{case}");
     }
 }
 

@@ -9,22 +9,18 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use common::operands::{Operand, Operands};
 use common::{Error, Exit, Io, Kind, Out, Result};
-use url::{Position, Url};
 
 use crate::cli::Cli;
 use crate::config::{Config, FileOrStdout};
-use crate::fetch::{
-    self, Context, PublicSuffixes, ReservedNames, SharedStdout, TransferOutput, UrlJob,
-};
+use crate::fetch::{self, Context, PublicSuffixes, ReservedNames, SharedStdout, TransferOutput};
 use crate::files;
-use crate::http::head::Head;
-use crate::http::{date, link};
+use crate::http::date;
 use crate::input::{CancellableStdin, Canceller};
+use crate::jobs::{next_page, url_job};
+use crate::messages::finish_report;
 use crate::net::{Dialer, Network, TlsConnector};
 use crate::output::progress::Progress;
-use crate::output::timing;
-use crate::policy::request_url::RequestUrl;
-use crate::policy::{digest, request_url};
+use crate::policy::request_url;
 use crate::pool;
 use crate::report::{FetchError, Report};
 use crate::secrets;
@@ -253,170 +249,4 @@ fn fetch_operand(
         }
     }
     Ok(())
-}
-
-/// Returns the job of an operand.
-fn url_job(config: &Config, operand: &Operand, index: usize) -> Result<UrlJob> {
-    let bare = strip_credentials(&operand.text);
-    let mut request = request_url::parse(&operand.text)
-        .map_err(|e| Error::new(Kind::Input, e).with_subject(&bare))?;
-    request_url::add_query(&mut request.url, &config.request.url_query);
-    Ok(UrlJob {
-        display_url: bare,
-        trusted_origin: request.url.origin(),
-        request,
-        destination: config.saving.destination(index).clone(),
-        index,
-        page: 0,
-        sha256: config.saving.sha256.get(index).cloned(),
-    })
-}
-
-/// Returns the job for the next page, which the response names in Link rel="next".
-/// Credentials stay bound to the origin of the first page.
-fn next_page(job: &UrlJob, report: &Report) -> Result<Option<UrlJob>> {
-    let refused = |message: String| Err(Error::new(Kind::Protocol, message));
-    let link = report
-        .head
-        .as_ref()
-        .and_then(|head| link::find(head.all("link"), "next"));
-    let base = report.final_url.as_deref().map(Url::parse);
-    let (Some(link), Some(Ok(base))) = (link, base) else {
-        return Ok(None);
-    };
-    let Ok(mut url) = base.join(link) else {
-        return refused(format!(
-            "the link to the next page is not a valid URL: {link}"
-        ));
-    };
-    if !matches!(url.scheme(), "http" | "https")
-        || base.scheme() == "https" && url.scheme() == "http"
-    {
-        return refused(format!(
-            "refused to follow the link to the next page: {url}"
-        ));
-    }
-    request_url::strip(&mut url);
-    Ok(Some(UrlJob {
-        display_url: url.to_string(),
-        request: RequestUrl {
-            raw_path: url[Position::BeforePath..].to_owned(),
-            user: job.request.user.clone(),
-            zone: job
-                .request
-                .zone
-                .clone()
-                .filter(|_| url.host() == job.request.url.host()),
-            url,
-        },
-        destination: job.destination.clone(),
-        trusted_origin: job.trusted_origin.clone(),
-        index: job.index,
-        page: job.page + 1,
-        // The digest is that of the first page.
-        sha256: None,
-    }))
-}
-
-/// Returns a URL as typed, without its credentials.
-fn strip_credentials(text: &str) -> String {
-    let start = text.find("://").map_or(0, |at| at + 3);
-    let end = text[start..]
-        .find(['/', '?', '#'])
-        .map_or(text.len(), |at| start + at);
-    match text[start..end].rfind('@') {
-        Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
-        None => text.to_owned(),
-    }
-}
-
-/// Writes the record and the output of `-w`, and prints the messages on stderr.
-fn finish_report(
-    context: &Context<'_>,
-    operand: &Operand,
-    report: &Report,
-    index: usize,
-    output: &mut TransferOutput<'_>,
-) -> Result<()> {
-    let config = context.config;
-    if let Some(error) = &report.error
-        && error.is_stdout_closed()
-        && let FetchError::Error(error) = error
-    {
-        return Err(error.clone());
-    }
-    if config.output.json {
-        output.record(report)?;
-    }
-    if let Some(write_out) = &config.output.write_out {
-        let (out, err) = write_out.render(report, index);
-        context.progress.suspend(|| {
-            context.reporter.raw(err.as_bytes());
-            output.write(out.as_bytes())
-        })?;
-    }
-    context.reporter.raise(report.exit());
-    context
-        .progress
-        .suspend(|| print_messages(context, operand, report));
-    Ok(())
-}
-
-/// Prints the messages about a transfer on stderr.
-fn print_messages(context: &Context<'_>, operand: &Operand, report: &Report) {
-    let config = context.config;
-    if config.output.show_cert {
-        context
-            .reporter
-            .raw(timing::certificates(report).as_bytes());
-    }
-    if config.output.time {
-        context.reporter.raw(timing::times(report).as_bytes());
-    }
-    if !config.output.show_errors {
-        return;
-    }
-    if let (true, Some(file)) = (config.saving.remote_header_name, &report.file) {
-        let name = file.display().to_string();
-        context.reporter.line(format_args!(
-            "{}: saved as {}",
-            common::text::escape(report.url.as_bytes()),
-            common::text::escape(name.as_bytes())
-        ));
-    }
-    match &report.error {
-        Some(FetchError::Error(error)) => {
-            // The message starts with the URL instead of the subject of the error.
-            let error = match error.subject() {
-                Some(about) if about != report.url => {
-                    context.reporter.line(common::text::escape(
-                        format!("{}: {error}", report.url).as_bytes(),
-                    ));
-                    return;
-                }
-                _ => error.clone().with_subject(&report.url),
-            };
-            context.reporter.line(operand.error(error));
-        }
-        Some(error) => context.reporter.line(common::text::escape(
-            format!("{}: {}", report.url, error.message()).as_bytes(),
-        )),
-        None if report.is_failure_status => {
-            let status = report.head.as_deref().map(Head::status_text);
-            let unanswered = config.credentials.digest
-                && report
-                    .head
-                    .as_deref()
-                    .is_some_and(|head| head.status == 401 && digest::challenge(head).is_none());
-            let why = if unanswered {
-                ": the server offers no Digest challenge that is supported (MD5 or SHA-256, qop auth)"
-            } else {
-                ""
-            };
-            context.reporter.line(common::text::escape(
-                format!("{}: {}{why}", report.url, status.unwrap_or_default()).as_bytes(),
-            ));
-        }
-        None => {}
-    }
 }

@@ -18,6 +18,9 @@ const MASK: u8 = b'*';
 /// The maximum length of a command line that is searched, in bytes; Linux allows 2 MiB.
 const LENGTH_MAX: u64 = 8 << 20;
 
+/// The long names, or their beginnings, of options with secret values.
+const SECRET_OPTIONS: [&str; 6] = ["user", "proxy", "header", "cookie", "referer", "url-query"];
+
 /// Masks the secrets in the arguments of this process. If the system does not
 /// allow that, they stay readable.
 pub(crate) fn mask_arguments() {
@@ -38,10 +41,10 @@ pub(crate) fn mask_arguments() {
 /// Whether an argument may be a secret, or an option with a secret value.
 fn may_be_secret(argument: &[u8]) -> bool {
     let is_option = match argument {
-        [b'-', b'-', ..] => [&b"--user"[..], b"--proxy", b"--header", b"--cookie"]
+        [b'-', b'-', ..] => SECRET_OPTIONS
             .iter()
-            .any(|name| argument.starts_with(name)),
-        [b'-', letters @ ..] => letters.iter().any(|letter| b"uUHbx".contains(letter)),
+            .any(|name| argument[2..].starts_with(name.as_bytes())),
+        [b'-', letters @ ..] => letters.iter().any(|letter| b"uUHbxe".contains(letter)),
         _ => false,
     };
     let in_query = || {

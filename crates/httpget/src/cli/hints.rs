@@ -18,6 +18,7 @@ fn curl(option: &str) -> Option<&'static str> {
         "-G" | "--get" | "--data-urlencode" => "use --url-query NAME=VALUE",
         "-K" | "--config" => "there is no configuration file",
         "--anyauth" => "use --digest if the server asks for it",
+        "--netrc-optional" => "use -n and no user in the URL",
         "--oauth2-bearer" => "use --bearer-file FILE",
         "--proto" | "--proto-redir" | "--proto-default" => {
             "only http and https are supported, and no redirect from https to http"
@@ -31,6 +32,8 @@ fn curl(option: &str) -> Option<&'static str> {
 /// hint.
 fn wget(option: &str) -> Option<&'static str> {
     Some(match option {
+        // `-qO-` and `-O-`, of which clap reports the last letter as `--`.
+        "--" => "omit -O to print the body, or use -o FILE",
         "--continue" | "--start-pos" => "use -C - to resume, or -C OFFSET",
         "--content-disposition" | "--trust-server-names" => "use -O -J",
         "--no-check-certificate" => "use -k",

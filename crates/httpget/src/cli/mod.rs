@@ -50,9 +50,14 @@ With several URLs, the exit status is the highest of all.";
     after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
-    /// URLs to fetch; https:// is added if the scheme is missing. `-` reads URLs
-    /// from standard input, @FILE reads them from a file
-    #[arg(value_name = "URL")]
+    /// URLs to fetch; https:// is added if the scheme is missing, but http:// for
+    /// localhost, loopback addresses and :PORT/PATH (this host), unless the port is 443
+    /// or 8443. `-` reads URLs from standard input, @FILE reads them from a file
+    #[arg(
+        value_name = "URL",
+        help = "URLs to fetch; https:// is added if the scheme is missing. `-` reads URLs \
+                from standard input, @FILE reads them from a file"
+    )]
     pub(crate) urls: Vec<String>,
 
     #[command(flatten)]

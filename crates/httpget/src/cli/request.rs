@@ -37,7 +37,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub(crate) bearer_file: Option<PathBuf>,
 
-    /// Use the credentials in ~/.netrc for the hosts that it lists
+    /// Use the credentials in ~/.netrc, if it exists, for the hosts that it lists
     #[arg(short, long)]
     pub(crate) netrc: bool,
 

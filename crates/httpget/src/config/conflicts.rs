@@ -15,7 +15,8 @@ pub(super) fn check(cli: &Cli, io: &Io, start: Start) -> Result<()> {
     if let Some(range) = &cli.request.range
         && !request::is_range(range)
     {
-        let message = "must be a range such as 0-99, 500- or -100, or a list of ranges";
+        let message = "must be a range such as 0-99, 500- or -100, or a list of ranges, and \
+                       must not end before it starts";
         return Err(invalid_value("--range", range, message));
     }
     if io.json {
@@ -61,6 +62,93 @@ pub(super) fn check(cli: &Cli, io: &Io, start: Start) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns a warning for each option that has no effect with the others.
+pub(super) fn options_without_effect(cli: &Cli) -> impl Iterator<Item = String> {
+    let (saving, request, tls) = (&cli.saving, &cli.request, &cli.tls);
+    let to_file = saving.remote_name || !saving.output.is_empty();
+    let retries = saving.retry > 0;
+    let has_user = request.user.is_some()
+        || request.netrc
+        || request.netrc_file.is_some()
+        || cli.urls.iter().any(|url| url.contains('@') || url == "-");
+    let options = [
+        (
+            "-J",
+            saving.remote_header_name,
+            saving.remote_name,
+            "without -O",
+        ),
+        (
+            "--output-dir",
+            saving.output_dir.is_some(),
+            to_file,
+            "without -o or -O",
+        ),
+        (
+            "--create-dirs",
+            saving.create_dirs,
+            to_file,
+            "without -o or -O",
+        ),
+        (
+            "--no-clobber",
+            saving.no_clobber,
+            to_file,
+            "without -o or -O",
+        ),
+        (
+            "--skip-existing",
+            saving.skip_existing,
+            to_file,
+            "without -o or -O",
+        ),
+        (
+            "--remove-on-error",
+            saving.remove_on_error,
+            to_file,
+            "without -o or -O",
+        ),
+        ("-R", saving.remote_time, to_file, "without -o or -O"),
+        (
+            "--retry-delay",
+            saving.retry_delay.is_some(),
+            retries,
+            "without --retry",
+        ),
+        (
+            "--retry-max-time",
+            saving.retry_max_time.is_some(),
+            retries,
+            "without --retry",
+        ),
+        (
+            "--retry-connrefused",
+            saving.retry_connrefused,
+            retries,
+            "without --retry",
+        ),
+        (
+            "--retry-all-errors",
+            saving.retry_all_errors,
+            retries,
+            "without --retry",
+        ),
+        (
+            "--max-per-host",
+            cli.many.max_per_host.is_some(),
+            cli.many.parallel,
+            "without -Z",
+        ),
+        ("--digest", request.digest, has_user, "without a user"),
+        ("--cacert", !tls.cacert.is_empty(), !tls.insecure, "with -k"),
+        ("--capath", tls.capath.is_some(), !tls.insecure, "with -k"),
+    ];
+    let unused = options
+        .into_iter()
+        .filter(|(_, is_given, has_effect, _)| *is_given && !has_effect);
+    unused.map(|(option, _, _, why)| format!("{option} has no effect {why}"))
 }
 
 /// Refuses `-c URL` and `-nc URL`, which mean something else in wget.

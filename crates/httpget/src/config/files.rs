@@ -27,12 +27,21 @@ pub(super) fn read_bearer_token(file: &Path) -> Result<String> {
     Ok(token)
 }
 
-/// Reads the file of `--netrc-file`, or `~/.netrc` with `--netrc`.
+/// Reads the file of `--netrc-file`, or `~/.netrc` with `--netrc`, which may be missing,
+/// as in curl.
 pub(super) fn load_netrc(request: &RequestArgs, io: &Io) -> Result<Netrc> {
     let path = match (&request.netrc_file, request.netrc) {
         (Some(path), _) => path.clone(),
         (None, true) => match io.env("HOME") {
-            Some(home) => Path::new(&home).join(".netrc"),
+            Some(home) => {
+                let path = Path::new(&home).join(".netrc");
+                let is_missing = std::fs::metadata(&path)
+                    .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+                if is_missing {
+                    return Ok(Netrc::default());
+                }
+                path
+            }
             None => {
                 return Err(usage(
                     "--netrc",

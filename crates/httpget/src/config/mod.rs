@@ -86,10 +86,7 @@ impl Config {
 
 /// Returns the warnings about options that have no effect or are easily confused.
 fn warnings(cli: &Cli, io: &Io, output: &OutputConfig) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if cli.saving.remote_header_name && !cli.saving.remote_name {
-        warnings.push("-J has no effect without -O".to_owned());
-    }
+    let mut warnings: Vec<String> = conflicts::options_without_effect(cli).collect();
     let reads_terminal = io.terminal.stdin && cli.urls.iter().any(|url| url == "-");
     if reads_terminal && cli.saving.remote_name {
         let message = "- reads URLs from standard input; use -o - to print the body";

@@ -4,8 +4,8 @@
 use std::io::{self, Read};
 use std::time::Instant;
 
+use super::body::Body;
 use super::context::{Context, UrlJob};
-use super::decision::Body;
 use super::delivery::Delivery;
 use super::open_body::OpenBody;
 use super::source::{self, BodySource};

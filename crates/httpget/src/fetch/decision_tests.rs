@@ -1,10 +1,11 @@
-//! The tables of [`decide`] and [`place`], one case per line: the requested part, the
+//! The tables of [`decide`] and [`body::place`], one case per line: the requested part, the
 //! options, the response, and the decision.
 //!
 //! The bytes that are there are 5 of 10, of the version with the ETag "1"; those of
 //! `unproved` have no validator.
 
 use super::*;
+use crate::config::{ErrorStatus, OutputConfig, RequestConfig};
 use crate::json::pointer;
 use crate::policy::time_condition::TimeCondition;
 

@@ -5,7 +5,8 @@
 //!   earlier         files that exist: the part of the body to request
 //!   attempt         requests and redirects, up to a response
 //!     requests      headers, proxy and target, with `auth` and `cookies`
-//!   decision        the use of a response, as a table: retry, fail, deliver where
+//!   decision        the use of a response, as a table: retry, fail, deliver
+//!     body          the checks of a body, and its place, as a table
 //!   delivery        the place of the body, kept from one attempt to the next
 //!     sink          `output_file`, `memory_file`, `stdout`, memory
 //!   copy            reads, decodes and writes a body, within the limits of `source`
@@ -17,6 +18,7 @@
 
 mod attempt;
 mod auth;
+mod body;
 mod context;
 mod cookies;
 mod copy;

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use common::Error;
 
 use super::attempt::{Attempt, FinalResponse};
+use super::body::{Body, Situation};
 use super::context::{Context, UrlJob};
 use super::cookies;
 use super::copy::{Copied, Copy};
-use super::decision::{Action, Body, Segments, Situation, decide};
+use super::decision::{Action, Segments, decide};
 use super::delivery::Delivery;
 use super::earlier;
 use super::requested_part::RequestedPart;

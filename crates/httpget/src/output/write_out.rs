@@ -102,6 +102,15 @@ impl WriteOut {
                     };
                     part
                 }
+                // Forms of curl that are not supported.
+                '%' if rest.starts_with("output{") || rest.starts_with("time{") => {
+                    let end = rest
+                        .find('}')
+                        .ok_or_else(|| "a '%output{' or '%time{' has no closing '}'".to_owned())?;
+                    unknown.push(rest[..=end].to_owned());
+                    rest = &rest[end + 1..];
+                    continue;
+                }
                 '%' if rest.starts_with("header{") => {
                     let (name, after) = rest["header{".len()..]
                         .split_once('}')
@@ -350,10 +359,10 @@ mod tests {
         let json: Value = serde_json::from_str(&render("%{json}").0).unwrap();
         assert_eq!(json["url"], "http://h/");
         assert_eq!(
-            WriteOut::parse("a%{nonsense}").unwrap().unknown(),
-            ["nonsense"]
+            WriteOut::parse("a%{unknown}").unwrap().unknown(),
+            ["unknown"]
         );
-        assert_eq!(render("a%{nonsense}b").0, "ab");
+        assert_eq!(render("a%{unknown}b").0, "ab");
         assert!(WriteOut::parse("%{url").is_err());
     }
 

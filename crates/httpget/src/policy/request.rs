@@ -163,7 +163,9 @@ pub fn is_range(text: &str) -> bool {
     text.split(',').all(|range| {
         let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
         range.trim().split_once('-').is_some_and(|(first, last)| {
-            number(first) && number(last) && !(first.is_empty() && last.is_empty())
+            let is_reversed = matches!((first.parse::<u64>(), last.parse::<u64>()),
+                (Ok(first), Ok(last)) if first > last);
+            number(first) && number(last) && !(first.is_empty() && last.is_empty()) && !is_reversed
         })
     })
 }
@@ -278,7 +280,18 @@ mod tests {
         for text in ["0-99", "500-", "-100", "0-0,-1", "0-1, 4-5"] {
             assert!(is_range(text), "{text}");
         }
-        for text in ["", "-", "abc", "5", "1-2-3", "a-b", "0-1,", "bytes=0-1"] {
+        for text in [
+            "",
+            "-",
+            "abc",
+            "5",
+            "5-1",
+            "0-1,3-2",
+            "1-2-3",
+            "a-b",
+            "0-1,",
+            "bytes=0-1",
+        ] {
             assert!(!is_range(text), "{text}");
         }
     }

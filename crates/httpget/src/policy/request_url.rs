@@ -74,6 +74,9 @@ pub fn parse(text: &str) -> Result<RequestUrl, String> {
     let login = login.map_or_else(String::new, |login| format!("{login}@"));
     let mut url = Url::parse(&format!("{scheme}://{login}{host}{tail}"))
         .map_err(|e| explain_invalid(&host, e))?;
+    if url.port() == Some(0) {
+        return Err("not a URL: the port must not be 0".to_owned());
+    }
     let user = credentials(&url);
     strip(&mut url);
     let path = tail.split('#').next().unwrap_or_default();
@@ -117,10 +120,20 @@ fn check_scheme(text: &str) -> Result<(), String> {
             rest.trim_start_matches('/')
         ));
     }
-    if OTHER_SCHEMES.contains(&scheme.as_str()) && !rest.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(format!("{scheme} is not supported; use http or https"));
+    match other_scheme(text) {
+        Some(scheme) => Err(format!("{scheme} is not supported; use http or https")),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Returns the scheme of an operand such as `mailto:a@b`, which is not a host with a
+/// port.
+pub fn other_scheme(text: &str) -> Option<&'static str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let scheme = OTHER_SCHEMES
+        .into_iter()
+        .find(|name| name.eq_ignore_ascii_case(scheme))?;
+    (!rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.starts_with("//")).then_some(scheme)
 }
 
 /// Splits the zone off `[fe80::1%25eth0]:80` or `[fe80::1%eth0]:80`.
@@ -349,6 +362,7 @@ mod tests {
             "http://a@b@c/",
             "http://a b/",
             "http://x:99999/",
+            "http://x:0/",
             "http://%31%32/",
             "http://x\n/",
             "/path",
