@@ -59,7 +59,7 @@ fn zones_of_addresses_are_used() {
         .run()
         .code(2)
         .stderr(&format!(
-            "httpget: {}: no network interface no-such-if\n",
+            "httpget: {}: no network interface named no-such-if\n",
             url("25no-such-if")
         ));
 }

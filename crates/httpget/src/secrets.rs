@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use clap::CommandFactory;
-use rustix::process::DumpableBehavior;
 
 use crate::cli::Cli;
 use crate::policy::request;
@@ -35,7 +34,8 @@ pub(crate) fn mask_arguments() {
         return;
     };
     // The secrets are now in memory only, and must not end up in a core dump.
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Whether an argument may be a secret, or an option with a secret value.

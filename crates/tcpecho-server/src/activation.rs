@@ -42,7 +42,7 @@ impl InheritedSocket {
             }
             _ => return Err(io::Error::other("unsupported type of socket")),
         }
-        let listens = sockopt::socket_acceptconn(&fd)?;
+        let listens = is_listening(&fd)?;
         if !listens && rustix::net::getpeername(&fd).is_ok() {
             rustix::io::ioctl_fionbio(&fd, true)?;
             return Ok(Self::Connection(fd));
@@ -51,8 +51,21 @@ impl InheritedSocket {
     }
 }
 
+/// Whether a stream socket listens for connections.
+#[cfg(not(target_vendor = "apple"))]
+fn is_listening(fd: &OwnedFd) -> io::Result<bool> {
+    Ok(sockopt::socket_acceptconn(fd)?)
+}
+
+/// Whether a stream socket listens for connections, which this system does not say: a
+/// socket without a peer is taken for a listener.
+#[cfg(target_vendor = "apple")]
+fn is_listening(fd: &OwnedFd) -> io::Result<bool> {
+    Ok(rustix::net::getpeername(fd).is_err())
+}
+
 fn is_ip(fd: &OwnedFd) -> io::Result<bool> {
-    let family = sockopt::socket_domain(fd)?;
+    let family = rustix::net::getsockname(fd)?.address_family();
     Ok(family == AddressFamily::INET || family == AddressFamily::INET6)
 }
 

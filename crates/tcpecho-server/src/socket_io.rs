@@ -22,11 +22,18 @@ pub(crate) fn recv(socket: &impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno
     }
 }
 
+/// The flags of a send. The program ignores SIGPIPE, so that systems without the flag
+/// need none.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+
 /// Sends to a socket, repeating interrupted calls. Returns how many bytes were
 /// accepted.
 pub(crate) fn send(socket: &impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
     loop {
-        match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {
+        match rustix::net::send(socket, bytes, SEND_FLAGS) {
             Err(Errno::INTR) => {}
             outcome => return outcome,
         }

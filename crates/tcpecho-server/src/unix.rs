@@ -92,7 +92,7 @@ fn bind_with_mode(socket: &Socket, address: &SockAddr, mode: Option<u32>) -> io:
     let Some(mode) = mode else {
         return socket.bind(address);
     };
-    let before = rustix::process::umask(Mode::from_raw_mode(!mode & 0o777));
+    let before = rustix::process::umask(Mode::from_bits_truncate((!mode & 0o777) as _));
     let outcome = socket.bind(address);
     rustix::process::umask(before);
     outcome

@@ -1,7 +1,7 @@
 //! Connections, TLS, and the limits on time and speed.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use common::Result;
@@ -43,12 +43,9 @@ fn check_interface(name: &str) -> Result<()> {
             _ => Ok(()),
         };
     }
-    let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
-        return Ok(());
-    };
-    match rustix::net::netdevice::name_to_index(&socket, name) {
-        Err(rustix::io::Errno::NODEV) => Err(invalid("no such network interface")),
-        _ => Ok(()),
+    match common::zone::index(name) {
+        Err(_) => Err(invalid("no such network interface")),
+        Ok(_) => Ok(()),
     }
 }
 

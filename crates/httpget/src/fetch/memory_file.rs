@@ -109,19 +109,43 @@ impl MemoryFile {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(directory, flags, Mode::from(0o666))?);
+        let mut file = open_unnamed(directory)?;
         file.write_all(&self.bytes)?;
         if let Some(at) = modified {
             set_modified(&file, at)?;
         }
-        // Linking a descriptor needs a privilege on older kernels.
-        if rustix::fs::linkat(&file, "", CWD, path, AtFlags::EMPTY_PATH).is_err() {
-            let name = format!("/proc/self/fd/{}", file.as_raw_fd());
-            rustix::fs::linkat(CWD, name, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
-        }
-        Ok(())
+        link_unnamed(&file, path)
     }
+}
+
+/// Creates a file without a name. Only Linux has them; elsewhere the body goes to a
+/// partial file.
+#[cfg(target_os = "linux")]
+fn open_unnamed(directory: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(directory, flags, Mode::from(0o666))?;
+    Ok(File::from(file))
+}
+
+/// Gives a file without a name its name, which must be free.
+#[cfg(target_os = "linux")]
+fn link_unnamed(file: &File, path: &Path) -> io::Result<()> {
+    // Linking a descriptor needs a privilege on older kernels.
+    if rustix::fs::linkat(file, "", CWD, path, AtFlags::EMPTY_PATH).is_err() {
+        let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+        rustix::fs::linkat(CWD, name, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_unnamed(_: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link_unnamed(_: &File, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]

@@ -270,7 +270,7 @@ impl Dialer {
     ) -> Result<Box<dyn Stream>> {
         let mut addresses = self.lookup(host, port, deadline, connection)?;
         if let Some(zone) = zone {
-            let index = zone_index(zone)?;
+            let index = common::zone::index(zone).map_err(|why| Error::new(Kind::Input, why))?;
             for address in &mut addresses {
                 if let SocketAddr::V6(v6) = address {
                     v6.set_scope_id(index);
@@ -287,17 +287,6 @@ impl Dialer {
         connection.peer = Some(Peer::Address(address));
         plain_stream(stream, deadline)
     }
-}
-
-/// Returns the index of a zone, which is the number or the name of an interface.
-fn zone_index(zone: &str) -> Result<u32> {
-    if let Ok(number) = zone.parse() {
-        return Ok(number);
-    }
-    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)
-        .map_err(|e| Error::local(&e).with_subject(zone))?;
-    rustix::net::netdevice::name_to_index(&socket, zone)
-        .map_err(|_| Error::new(Kind::Input, format!("no network interface {zone}")))
 }
 
 /// Returns a stream over a socket, with the deadline of the connection.
@@ -347,6 +336,6 @@ fn bind_local(socket: &Socket, to: &SocketAddr, local: Option<&str>) -> std::io:
             socket.bind(&SocketAddr::new(address, 0).into())
         }
         Ok(_) => Err(std::io::ErrorKind::AddrNotAvailable.into()),
-        Err(_) => socket.bind_device(Some(local.as_bytes())),
+        Err(_) => ::net::bind_to_interface(socket, local),
     }
 }
