@@ -9,6 +9,10 @@ use syn::{Attribute, Expr, Item, Lit, Meta, MetaNameValue, Token};
 use super::package::FUZZING;
 use super::read;
 
+/// The file with the entry points of the fuzz targets in a crate that compiles it
+/// without the feature.
+const FUZZ_FILE: &str = "fuzz.rs";
+
 /// Returns the root file of a crate and the files of its modules, in order.
 pub(super) fn files(root: &Path) -> TaskResult<Vec<PathBuf>> {
     let mut found = Vec::new();
@@ -43,7 +47,9 @@ pub(super) fn files(root: &Path) -> TaskResult<Vec<PathBuf>> {
                 (dir.join("mod.rs"), dir)
             });
         }
-        found.push(file);
+        if !file.ends_with(FUZZ_FILE) {
+            found.push(file);
+        }
     }
     found.sort();
     Ok(found)
@@ -109,13 +115,14 @@ mod tests {
         for (name, text) in [
             (
                 "lib.rs",
-                "mod a;\n#[cfg(test)]\nmod tests;\n#[cfg(feature = \"fuzzing\")]\nmod fuzzing;\n\
+                "mod a;\npub mod fuzz;\n#[cfg(test)]\nmod tests;\n#[cfg(feature = \"fuzzing\")]\nmod fuzzing;\n\
                  #[path = \"other.rs\"]\nmod d;\n#[cfg(not(unix))]\nmod windows;\n",
             ),
             ("a.rs", "mod b;\n"),
             ("a/b/mod.rs", "mod c;\nmod inline {}\n"),
             ("a/b/c.rs", ""),
             ("other.rs", ""),
+            ("fuzz.rs", ""),
             ("tests.rs", ""),
         ] {
             fs::write(dir.path().join(name), text).unwrap();
