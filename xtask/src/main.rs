@@ -59,8 +59,9 @@ usage: cargo xtask COMMAND
   fuzz [TARGET] [--seconds N]
                         run the fuzz targets, each for N seconds (default 30)
   mutants [CRATE] [--count N] [--seed S] [--timeout SECONDS] [--dir DIR]
-                        put N random faults (default 60) into each crate, one at
-                        a time in a copy, and list those that no test catches
+                        build each crate with N random faults (default 60) in a
+                        copy, activate one at a time, and list those that no test
+                        catches
   soak [--seconds N]    run the echo pair under load and faults for N seconds
                         (default 600) and check for leaks of memory and
                         descriptors

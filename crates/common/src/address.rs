@@ -364,4 +364,10 @@ mod tests {
             let _ = looks_numeric(&text);
         }
     }
+
+    #[test]
+    fn an_address_has_the_width_of_its_family() {
+        assert_eq!(to_bits("0.0.1.2".parse().unwrap()), (0x102, 32));
+        assert_eq!(to_bits("::1:2".parse().unwrap()), (0x1_0002, 128));
+    }
 }

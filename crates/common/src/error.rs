@@ -428,4 +428,19 @@ mod tests {
             "connection reset after 5 bytes; try again"
         );
     }
+
+    #[test]
+    fn any_number_of_keys_can_be_added() {
+        let error = Error::input("x", "not an address");
+        let keys = ["a", "b", "c", "d", "e", "f"];
+        for count in 0..=keys.len() {
+            let json = serde_json::to_value(error.with_keys(&keys[..count])).unwrap();
+            assert_eq!(json.as_object().unwrap().len(), 5 + count);
+            let text = serde_json::to_string(&error.with_keys(&keys[..count])).unwrap();
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&text).unwrap()["kind"],
+                "input"
+            );
+        }
+    }
 }

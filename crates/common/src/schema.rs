@@ -338,4 +338,24 @@ late = reply: A late reply.
         );
         assert_eq!(schema["oneOf"][1]["$ref"], "#/$defs/summary-load");
     }
+
+    #[test]
+    fn keys_are_nested_to_any_depth() {
+        let table = "reply: A reply.\n    a  object  One.\n        b  object  Two.\n            \
+                     c  integer  Three.\n        d  integer  Two.\n    e  array  One.\n        \
+                     f  string  Two.\n    g  strings  One.\n";
+        let records = parse(table);
+        let keys = &records[0].keys;
+        assert_eq!(keys[0].keys[0].keys[0].name, "c");
+        assert_eq!(keys[0].keys[1].name, "d");
+        let mut text = Vec::new();
+        write("sample", table, &mut text).unwrap();
+        let schema: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let properties = &schema["$defs"]["reply"]["properties"];
+        let b = &properties["a"]["properties"]["b"];
+        assert_eq!(b["properties"]["c"]["type"], "integer");
+        let items = &properties["e"]["items"];
+        assert_eq!(items["properties"]["f"]["type"], "string");
+        assert_eq!(properties["g"]["items"]["type"], "string");
+    }
 }

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_signal_is_returned_once() {
-        let signals = Signals::catch(&[SIGUSR1]).unwrap();
+        let signals = Signals::catch(&[SIGUSR1, SIGHUP]).unwrap();
         assert!(signals.take().is_empty());
         assert!(!signals.pending());
         signal_hook::low_level::raise(SIGUSR1).unwrap();

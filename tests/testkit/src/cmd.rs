@@ -2,10 +2,10 @@
 //!
 //! The environment contains only `PATH` ([`system_path`]), `LC_ALL=C`, `TZ=UTC`,
 //! a new `HOME`, which is also the working directory, and the variables that the
-//! test adds. Standard input is `/dev/null` unless the test sets it, so it is
-//! never a terminal. The program leads its own process group. When it has ended,
-//! the remaining processes of the group are killed, so that a test leaves no
-//! process behind.
+//! test adds; [`MUTANT`] is passed on. Standard input is `/dev/null` unless the test
+//! sets it, so it is never a terminal. The program leads its own process group. When
+//! it has ended, the remaining processes of the group are killed, so that a test
+//! leaves no process behind.
 //!
 //! ```no_run
 //! use testkit::Tool;
@@ -26,6 +26,10 @@ use crate::running::Running;
 
 /// The timeout of a program, unless the test sets another one.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The variable with the number of the active mutant, for `cargo xtask mutants`.
+/// The clean environment contains it if the test program has it.
+pub const MUTANT: &str = "INETKIT_MUTANT";
 
 /// The conventional user and group id of `nobody`.
 const NOBODY: u32 = 65534;
@@ -188,6 +192,7 @@ impl Tool {
         command
             .args(&self.args)
             .env_clear()
+            .envs(std::env::var_os(MUTANT).map(|number| (MUTANT, number)))
             .env("PATH", system_path())
             .env("LC_ALL", "C")
             .env("TZ", "UTC")

@@ -2,28 +2,38 @@
 //! at a time, and checks whether the tests fail.
 //!
 //! It tests a random sample of the mutants that [`sample`] finds, in a copy of the
-//! tree with its own target directory. A mutant that does not compile is replaced
-//! by another. The unit tests of the changed module run first, then all unit tests,
-//! then the black box tests, until one fails. A timeout counts as caught.
+//! tree with its own target directory. One build contains all mutants of a crate
+//! ([`rewrite`]), and an environment variable selects one at run time. A mutant that
+//! does not compile is replaced by another. The unit tests of the changed module run
+//! first, then the other unit tests, then the black box tests, until one fails. A
+//! timeout counts as caught.
 
+mod choice;
+mod modules;
+mod package;
+mod program;
+mod rewrite;
 mod sample;
 mod tree;
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use support::TaskResult;
-use support::workspace::{metadata, root};
 
 use crate::USAGE;
-use sample::{mutants_of, shuffle};
-use tree::Tree;
+use choice::{Sample, shuffle};
+use package::{Package, packages};
+use program::{Outcome, Program, module_of, split_names};
+use sample::{Mutant, mutants_of};
+use tree::{Built, Tree};
 
 /// The number of mutants of each crate, unless `--count` is given.
 const COUNT: usize = 60;
-/// The timeout of one test run in seconds, unless `--timeout` is given.
+/// The longest timeout of one test run in seconds, unless `--timeout` is given.
 const TIMEOUT: u64 = 300;
 
 /// The options of the command.
@@ -77,18 +87,6 @@ impl Options {
     }
 }
 
-/// A package of the workspace to mutate.
-#[derive(Debug)]
-struct Package {
-    name: String,
-    /// The directory, relative to the root.
-    dir: PathBuf,
-    /// Whether it has a library, which then contains the unit tests.
-    has_lib: bool,
-    /// Whether it has black box tests.
-    has_black_box: bool,
-}
-
 /// The result of the tests of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -100,18 +98,15 @@ enum Verdict {
     TimedOut,
     /// All tests passed with the mutant.
     Missed,
-    /// The mutant does not compile.
-    Unviable,
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::CaughtByUnit => "caught (unit)",
             Self::CaughtByBlackBox => "caught (black box)",
             Self::TimedOut => "caught (timeout)",
             Self::Missed => "MISSED",
-            Self::Unviable => "does not compile",
         })
     }
 }
@@ -134,7 +129,6 @@ impl Row {
             Verdict::CaughtByBlackBox => &mut self.black_box,
             Verdict::TimedOut => &mut self.timed_out,
             Verdict::Missed => &mut self.missed,
-            Verdict::Unviable => &mut self.unviable,
         } += 1;
     }
 
@@ -149,6 +143,8 @@ pub(crate) fn run(args: &[String]) -> TaskResult {
     let packages = packages(options.package.as_deref())?;
     let temporary = tempfile::Builder::new()
         .prefix("inetkit-mutants-")
+        // Some tests run the tools as another user.
+        .permissions(fs::Permissions::from_mode(0o755))
         .tempdir()
         .map_err(|error| format!("cannot create a directory: {error}"))?;
     let tree = Tree::copy(options.dir.as_deref().unwrap_or(temporary.path()))?;
@@ -181,54 +177,13 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Returns the packages in `crates/`, or the named one.
-fn packages(name: Option<&str>) -> TaskResult<Vec<Package>> {
-    let metadata = metadata()?;
-    let root = root();
-    let mut all = Vec::new();
-    for package in metadata["packages"].as_array().into_iter().flatten() {
-        let text = |key: &str| package[key].as_str().unwrap_or_default().to_owned();
-        let manifest = PathBuf::from(text("manifest_path"));
-        let dir = manifest.parent().unwrap_or(&root);
-        let Ok(dir) = dir.strip_prefix(&root) else {
-            continue;
-        };
-        if !dir.starts_with("crates") {
-            continue;
-        }
-        let targets = package["targets"].as_array().into_iter().flatten();
-        let kinds: Vec<&str> = targets
-            .filter_map(|target| target["kind"][0].as_str())
-            .collect();
-        all.push(Package {
-            name: text("name"),
-            dir: dir.to_path_buf(),
-            has_lib: kinds.contains(&"lib"),
-            has_black_box: kinds.contains(&"test"),
-        });
-    }
-    let Some(wanted) = name else {
-        return Ok(all);
-    };
-    let names: Vec<String> = all.iter().map(|package| package.name.clone()).collect();
-    let by_name = |package: &Package| package.name == wanted || package.dir.ends_with(wanted);
-    all.retain(by_name);
-    if all.is_empty() {
-        return Err(format!(
-            "unknown package; the packages are {}",
-            names.join(", ")
-        ));
-    }
-    Ok(all)
-}
-
-/// Tests mutants of a package until enough of them compiled.
+/// Tests a sample of the mutants of a package.
 fn test_package(package: &Package, tree: &Tree, options: &Options) -> TaskResult<Row> {
     let mut mutants = Vec::new();
-    for file in sources(&tree.root.join(&package.dir).join("src"))? {
-        let text = read(&file)?;
+    for file in modules::files(&tree.root.join(package.root_file()))? {
         let name = file.strip_prefix(&tree.root).unwrap_or(&file);
-        mutants.extend(mutants_of(name, &text));
+        let found = mutants_of(name, &read(&file)?);
+        mutants.extend(found.map_err(|error| format!("{}: {error}", file.display()))?);
     }
     eprintln!(
         "{}: {} possible mutants; testing {} of them with seed {}",
@@ -238,65 +193,60 @@ fn test_package(package: &Package, tree: &Tree, options: &Options) -> TaskResult
         options.seed
     );
     shuffle(&mut mutants, options.seed);
-    // Without a mutant all tests must pass, or a failure has no meaning.
-    let unchanged = tree.verdict(package, "", options.timeout)?;
-    if unchanged != Verdict::Missed {
-        return Err(format!(
-            "the tests of {} fail without a mutant ({unchanged}); see {}",
-            package.name,
-            tree.log().display()
-        ));
-    }
     let mut row = Row {
         package: package.name.clone(),
         ..Row::default()
     };
-    for mutant in mutants {
-        if row.tested() == options.count {
-            break;
+    let mut sample = Sample::new(&mutants, options.count);
+    let mut programs = loop {
+        match tree.build(package, &sample.chosen, options.timeout)? {
+            Built::Programs(programs) => break programs,
+            Built::Broken(numbers) => {
+                row.unviable += numbers.len();
+                sample.replace(&numbers);
+            }
         }
-        let module = module_of(&mutant.file);
-        let verdict = tree.with(&mutant, || tree.verdict(package, &module, options.timeout))?;
+    };
+    // Without a mutant all tests should pass, or a failure has no meaning.
+    for program in &mut programs {
+        for name in program.try_out()? {
+            eprintln!(
+                "{}: without {name}, which fails without a mutant",
+                package.name
+            );
+        }
+    }
+    for (number, mutant) in sample.chosen.iter().take(options.count) {
+        let (verdict, test) = verdict(*number, mutant, &programs)?;
         row.add(verdict);
-        if verdict != Verdict::Unviable {
-            println!("{:>3} {verdict:<18} {mutant}", row.tested());
-        }
+        let test = test.map_or_else(String::new, |name| format!(" ({name})"));
+        println!("{:>3} {verdict:<18} {mutant}{test}", row.tested());
     }
     Ok(row)
 }
 
-/// Returns the path of the unit tests of a source file in the test harness.
-fn module_of(file: &Path) -> String {
-    let parts = file.iter().map(|part| part.to_string_lossy());
-    let inside: Vec<_> = parts.skip_while(|part| *part != "src").skip(1).collect();
-    let path = inside.join("::");
-    let path = path.strip_suffix(".rs").unwrap_or(&path);
-    match path.strip_suffix("::mod").unwrap_or(path) {
-        "lib" | "main" => "tests::".to_owned(),
-        path => format!("{path}::tests::"),
-    }
-}
-
-/// Returns the Rust files below a directory, in order. Code of fuzz targets is
-/// excluded, since no test runs it.
-fn sources(dir: &Path) -> TaskResult<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut dirs = vec![dir.to_path_buf()];
-    while let Some(dir) = dirs.pop() {
-        let failed = |error| format!("{}: {error}", dir.display());
-        for entry in fs::read_dir(&dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                && !path.ends_with("fuzz.rs")
-            {
-                files.push(path);
+/// Runs the tests with a mutant. Returns also the name of the test that failed.
+fn verdict(
+    number: usize,
+    mutant: &Mutant,
+    programs: &[Program],
+) -> TaskResult<(Verdict, Option<String>)> {
+    for program in programs {
+        let (first, others) = split_names(&program.names, &module_of(&mutant.file));
+        for names in [first, others] {
+            let caught = if program.black_box {
+                Verdict::CaughtByBlackBox
+            } else {
+                Verdict::CaughtByUnit
+            };
+            match program.check(number, &names)? {
+                Outcome::Passed => {}
+                Outcome::Failed(test) => return Ok((caught, test)),
+                Outcome::TimedOut => return Ok((Verdict::TimedOut, None)),
             }
         }
     }
-    files.sort();
-    Ok(files)
+    Ok((Verdict::Missed, None))
 }
 
 fn read(path: &Path) -> TaskResult<String> {
@@ -333,35 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn files_have_a_test_module() {
-        for (file, module) in [
-            ("crates/ping/src/packet.rs", "packet::tests::"),
-            ("crates/ping/src/face/json.rs", "face::json::tests::"),
-            ("crates/ping/src/face/mod.rs", "face::tests::"),
-            ("crates/ping/src/lib.rs", "tests::"),
-        ] {
-            assert_eq!(module_of(Path::new(file)), module);
-        }
-    }
-
-    #[test]
-    fn sources_are_rust_files_without_fuzzing() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("a")).unwrap();
-        for name in ["b.rs", "a/c.rs", "a/mod.rs", "fuzz.rs", "zone.txt"] {
-            fs::write(dir.path().join(name), "").unwrap();
-        }
-        let found = sources(dir.path()).unwrap();
-        let names = found
-            .iter()
-            .map(|path| path.strip_prefix(dir.path()).unwrap());
-        assert!(names.eq(["a/c.rs", "a/mod.rs", "b.rs"].map(Path::new)));
-    }
-
-    #[test]
     fn rows_add_up() {
         let mut row = Row {
             package: "ping".to_owned(),
+            unviable: 1,
             ..Row::default()
         };
         for verdict in [
@@ -370,7 +295,6 @@ mod tests {
             Verdict::CaughtByBlackBox,
             Verdict::TimedOut,
             Verdict::Missed,
-            Verdict::Unviable,
         ] {
             row.add(verdict);
         }

@@ -1,27 +1,26 @@
 //! The copy of the tree in which mutants are tested.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use serde_json::Value;
 use support::TaskResult;
 use support::exec::command_text;
 use support::workspace::root;
 
+use super::package::Package;
+use super::program::{Program, wait_or_kill};
+use super::read;
+use super::rewrite::{MODULE, with_mutants};
 use super::sample::Mutant;
-use super::{Package, Verdict, read};
 
 /// The timeout of a build in seconds.
 const BUILD_TIMEOUT: u64 = 1800;
-/// The address space of a test program in KiB, since a mutant may allocate
-/// endlessly.
-const ADDRESS_SPACE: u64 = 8 << 20;
-/// The interval between two checks whether a child has ended.
-const POLL: Duration = Duration::from_millis(20);
-
 /// A copy of the sources with its own target directory.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -74,129 +73,191 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Runs `then` while the mutant is applied.
-    pub(super) fn with<T>(
-        &self,
-        mutant: &Mutant,
-        then: impl FnOnce() -> TaskResult<T>,
-    ) -> TaskResult<T> {
-        let path = self.root.join(&mutant.file);
-        let text = read(&path)?;
-        write(&path, &mutant.applied(&text))?;
-        let outcome = then();
-        write(&path, &text)?;
-        outcome
-    }
-
-    /// Builds and runs the tests of a package in the current state of the tree,
-    /// those of a module first.
-    pub(super) fn verdict(
+    /// Writes mutants of a package into the copy and builds its tests with them.
+    /// Mutants that do not compile are reported instead.
+    pub(super) fn build(
         &self,
         package: &Package,
-        module: &str,
+        mutants: &[(usize, &Mutant)],
         timeout: Duration,
-    ) -> TaskResult<Verdict> {
-        let unit = if package.has_lib { "--lib" } else { "--bins" };
-        let unit = ["test", "--locked", "-q", "-p", &package.name, unit];
-        let black_box = ["test", "--locked", "-q", "-p", &package.name, "--test", "*"];
-        let mut stages = vec![(&unit[..], "", Verdict::CaughtByUnit)];
-        if !module.is_empty() {
-            stages.insert(0, (&unit, module, Verdict::CaughtByUnit));
+    ) -> TaskResult<Built> {
+        let mut files: BTreeMap<&Path, Vec<(usize, &Mutant)>> = BTreeMap::new();
+        for (number, mutant) in mutants {
+            let file = files.entry(&mutant.file).or_default();
+            file.push((*number, mutant));
         }
-        if package.has_black_box {
-            stages.push((&black_box, "", Verdict::CaughtByBlackBox));
-        }
-        let build = Duration::from_secs(BUILD_TIMEOUT);
-        for (test, filter, caught) in stages {
-            match self.cargo(&[test, &["--no-run"]].concat(), build)? {
-                Some(true) => {}
-                Some(false) => return Ok(Verdict::Unviable),
-                None => return Err(format!("the build did not end within {build:?}")),
+        let root_file = package.root_file();
+        files.entry(&root_file).or_default();
+        let mut originals = Vec::new();
+        let mut places = Vec::new();
+        for (file, mut inside) in files {
+            inside.sort_by_key(|(_, mutant)| mutant.range.start);
+            let path = self.root.join(file);
+            let text = read(&path)?;
+            let (mut new, ranges) = with_mutants(&text, &inside);
+            if file == root_file {
+                new += MODULE;
             }
-            let filter: &[&str] = if filter.is_empty() {
-                &[]
-            } else {
-                &["--", filter]
-            };
-            match self.cargo(&[test, filter].concat(), timeout)? {
-                Some(true) => {}
-                Some(false) => return Ok(caught),
-                None => return Ok(Verdict::TimedOut),
-            }
+            write(&path, &new)?;
+            let numbers = inside.iter().map(|(number, _)| *number);
+            places.extend(numbers.zip(ranges).map(|(number, range)| Place {
+                number,
+                file: file.to_path_buf(),
+                range,
+            }));
+            originals.push((path, text));
         }
-        Ok(Verdict::Missed)
+        let built = self.cargo(package, &places, timeout);
+        for (path, text) in originals {
+            write(&path, &text)?;
+        }
+        built
     }
 
-    /// Returns the file with the output of the last cargo command.
-    pub(super) fn log(&self) -> PathBuf {
+    /// Returns the file with the messages of the last build.
+    fn log(&self) -> PathBuf {
         self.root.with_file_name("log")
     }
 
-    /// Runs cargo in the tree and returns whether it succeeded, or `None` after the
-    /// timeout, when its process group is killed.
-    fn cargo(&self, args: &[&str], timeout: Duration) -> TaskResult<Option<bool>> {
-        let log =
-            File::create(self.log()).map_err(|error| format!("cannot open the log: {error}"))?;
-        let errors = log
-            .try_clone()
-            .map_err(|error| format!("cannot open the log: {error}"))?;
-        let cargo = testkit::bins::cargo();
-        // A shell, because child processes inherit its memory limit.
-        let mut command = Command::new("sh");
-        let limit = if args.contains(&"--no-run") {
-            String::new()
-        } else {
-            format!("ulimit -v {ADDRESS_SPACE}; ")
-        };
+    /// Builds the tests of a package.
+    fn cargo(&self, package: &Package, places: &[Place], timeout: Duration) -> TaskResult<Built> {
+        let log = self.log();
+        let file = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let black_box = package.black_box.iter();
+        let black_box = black_box.flat_map(|name| ["-p", name, "--test", "*"]);
+        let mut command = testkit::bins::cargo();
         command
-            .arg("-c")
-            .arg(format!("{limit}exec \"$@\""))
-            .arg("sh")
-            .arg(cargo.get_program())
-            .args(args)
+            .args([
+                "test",
+                "--no-run",
+                "--locked",
+                "-q",
+                "--message-format=json",
+            ])
+            .args([
+                "-p",
+                &package.name,
+                "--features",
+                &package.features.join(","),
+            ])
+            .arg(if package.has_lib { "--lib" } else { "--bins" })
+            .args(black_box)
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target)
-            .env("RUST_BACKTRACE", "0")
-            // Otherwise inputs that caught one mutant are tried on all others.
-            .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true")
             // A mutant may leave a variable unused.
             .env("RUSTFLAGS", "--cap-lints=warn")
             .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
+            .stdout(file)
+            .stderr(Stdio::null())
             .process_group(0);
-        for (key, value) in cargo.get_envs() {
-            match value {
-                Some(value) => command.env(key, value),
-                None => command.env_remove(key),
-            };
-        }
         let text = command_text(&command);
         let child = command
             .spawn()
             .map_err(|error| format!("cannot start `{text}`: {error}"))?;
-        wait_or_kill(child, timeout).map_err(|error| format!("waiting for `{text}`: {error}"))
+        let success = wait_or_kill(child, Duration::from_secs(BUILD_TIMEOUT), || false)
+            .map_err(|error| format!("waiting for `{text}`: {error}"))?;
+        let messages = read(&log)?;
+        match success {
+            Some(true) => Ok(Built::Programs(self.programs(package, &messages, timeout))),
+            Some(false) => {
+                let broken = broken(&messages, places);
+                if broken.is_empty() {
+                    return Err(format!("the build failed; see {}", log.display()));
+                }
+                Ok(Built::Broken(broken))
+            }
+            None => Err(format!("the build did not end within {BUILD_TIMEOUT} s")),
+        }
+    }
+
+    /// Returns the test programs in cargo's messages, unit tests first.
+    fn programs(&self, package: &Package, messages: &str, timeout: Duration) -> Vec<Program> {
+        let own = self.root.join(&package.dir);
+        let mut programs: Vec<Program> = json(messages)
+            .filter(|message| message["profile"]["test"] == true)
+            .filter_map(|message| {
+                let manifest = Path::new(message["manifest_path"].as_str()?);
+                Some(Program {
+                    path: PathBuf::from(message["executable"].as_str()?),
+                    black_box: message["target"]["kind"][0] == "test",
+                    dir: manifest.parent()?.to_path_buf(),
+                    target: self.target.clone(),
+                    names: Vec::new(),
+                    timeout,
+                })
+            })
+            // The unit tests of a tool do not belong to a library.
+            .filter(|program| program.black_box || program.dir == own)
+            .collect();
+        programs.sort_by_key(|program| program.black_box);
+        programs
     }
 }
 
-/// Waits for a child that leads a process group.
-fn wait_or_kill(mut child: Child, timeout: Duration) -> std::io::Result<Option<bool>> {
-    let deadline = Instant::now() + timeout;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.success()));
+/// The result of a build.
+#[derive(Debug)]
+pub(super) enum Built {
+    /// All mutants compile; these are the test programs.
+    Programs(Vec<Program>),
+    /// The numbers of mutants that do not compile.
+    Broken(Vec<usize>),
+}
+
+/// Where a mutant is in the copy.
+#[derive(Debug)]
+struct Place {
+    number: usize,
+    /// The file, relative to the root.
+    file: PathBuf,
+    range: Range<usize>,
+}
+
+/// Parses the messages that cargo printed, one per line.
+fn json(messages: &str) -> impl Iterator<Item = Value> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+}
+
+/// Returns the numbers of the mutants that the errors in cargo's messages are about:
+/// those around an error, or else the nearest one in its file.
+fn broken(messages: &str, places: &[Place]) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    for message in json(messages) {
+        let message = &message["message"];
+        if message["level"] != "error" {
+            continue;
         }
-        if Instant::now() >= deadline {
-            // The group id is the pid of the child, which is not reaped yet.
-            let group = format!("-{}", child.id());
-            Command::new("kill")
-                .args(["-KILL", "--", &group])
-                .status()?;
-            child.wait()?;
-            return Ok(None);
+        let spans = message["spans"].as_array().into_iter().flatten();
+        let positions: Vec<(&str, usize)> = spans
+            .filter_map(|span| {
+                let start = usize::try_from(span["byte_start"].as_u64()?).ok()?;
+                Some((span["file_name"].as_str()?, start))
+            })
+            .collect();
+        let found: Vec<usize> = places
+            .iter()
+            .filter(|place| {
+                let mut inside = positions
+                    .iter()
+                    .filter(|(file, _)| place.file == Path::new(file));
+                inside.any(|(_, start)| place.range.contains(start))
+            })
+            .map(|place| place.number)
+            .collect();
+        let nearest = positions.iter().filter_map(|(file, start)| {
+            let inside = places.iter().filter(|place| place.file == Path::new(file));
+            inside.min_by_key(|place| place.range.start.abs_diff(*start))
+        });
+        if found.is_empty() {
+            numbers.extend(nearest.take(1).map(|place| place.number));
+        } else {
+            numbers.extend(found);
         }
-        thread::sleep(POLL);
     }
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 fn write(path: &Path, text: &str) -> TaskResult {
@@ -206,29 +267,34 @@ fn write(path: &Path, text: &str) -> TaskResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{BufRead, BufReader};
 
     #[test]
-    fn a_timeout_kills_the_process_group() {
-        let mut child = Command::new("sh")
-            .args(["-c", "sleep 600 & echo $!; wait"])
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mut pid = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut pid).unwrap();
-        assert_eq!(wait_or_kill(child, Duration::from_millis(1)).unwrap(), None);
-        // It has ended or is about to, since the signal cannot be ignored.
-        let stat = format!("/proc/{}/stat", pid.trim());
-        while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
-            thread::sleep(POLL);
+    fn errors_belong_to_the_mutants_around_them() {
+        let place = |number, file: &str, range| Place {
+            number,
+            file: file.into(),
+            range,
+        };
+        let places = [
+            place(1, "a.rs", 10..20),
+            place(2, "a.rs", 30..40),
+            place(3, "b.rs", 10..20),
+        ];
+        let message = |level: &str, file: &str, start: usize| {
+            format!(
+                r#"{{"message":{{"level":"{level}","spans":[{{"file_name":"{file}","byte_start":{start}}}]}}}}"#
+            )
+        };
+        for (level, file, start, expected) in [
+            ("error", "a.rs", 35, &[2][..]),
+            ("error", "b.rs", 10, &[3]),
+            ("error", "a.rs", 22, &[2]),
+            ("error", "c.rs", 12, &[]),
+            ("warning", "a.rs", 12, &[]),
+        ] {
+            assert_eq!(broken(&message(level, file, start), &places), expected);
         }
-        let quick = Command::new("true").process_group(0).spawn().unwrap();
-        assert_eq!(
-            wait_or_kill(quick, Duration::from_secs(60)).unwrap(),
-            Some(true)
-        );
+        let both = [message("error", "b.rs", 11), message("error", "a.rs", 11)].join("\n");
+        assert_eq!(broken(&both, &places), [1, 3]);
     }
 }

@@ -199,3 +199,13 @@ fn help_is_data_and_a_parse_error_is_one_line() {
          see 'sample --help'"
     );
 }
+
+#[test]
+fn the_version_is_one_line() {
+    let stdout = Stream::default();
+    let mut io = sample(&stdout, &Stream::default());
+    assert_eq!(print_version("sample", &mut io).unwrap(), Exit::Success);
+    io.out.flush().unwrap();
+    let expected = format!("sample {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stdout.text(), expected);
+}

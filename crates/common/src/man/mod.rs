@@ -361,4 +361,38 @@ mod tests {
         assert!(text.starts_with(".TH TOOL\\-SAMPLE 1 "), "{text}");
         assert!(text.contains("\n.BR tool (1) ,\n"), "{text}");
     }
+
+    #[test]
+    fn text_of_the_help_is_on_the_page() {
+        let command = Command::new("sample").about("Do a thing").after_long_help(
+            "Text about it.\n\nNOTES\nA note.\n\nEXIT STATUS\n  0  done\n  1  not\n     yet\n",
+        );
+        let text = page(&command, &[]);
+        assert!(
+            text.contains(".SH DESCRIPTION\nDo a thing.\n.PP\nText about it.\n.SH OPTIONS\n"),
+            "{text}"
+        );
+        assert!(text.contains(".SH \"NOTES\"\nA note.\n"), "{text}");
+        assert!(
+            text.contains(".SH \"EXIT STATUS\"\n.TP\n0\ndone\n.TP\n1\nnot yet\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn defaults_are_shown_unless_hidden_or_missing() {
+        let option = |name: &'static str| Arg::new(name).long(name).help("Help");
+        let command = Command::new("sample")
+            .arg(option("shown").default_value("5"))
+            .arg(option("hidden").default_value("5").hide_default_value(true))
+            .arg(option("missing"))
+            .arg(option("flag").action(ArgAction::SetTrue));
+        let text = page(&command, &[]);
+        assert_eq!(
+            text.matches("\nHelp. The default is 5.\n").count(),
+            1,
+            "{text}"
+        );
+        assert_eq!(text.matches("\nHelp.\n").count(), 3, "{text}");
+    }
 }

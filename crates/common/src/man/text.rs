@@ -168,4 +168,31 @@ mod tests {
         assert_eq!(guarded(".so x"), "\\&.so x");
         assert_eq!(escape("a\\b-c"), "a\\eb\\-c");
     }
+
+    #[test]
+    fn filled_text_is_broken_at_78_bytes() {
+        let (a, b) = ("a".repeat(38), "b".repeat(39));
+        assert_eq!(wrapped(&format!("{a}\n {b} .c")), format!("{a} {b}\n\\&.c"));
+        assert_eq!(wrapped(&format!("{a} {b}b c")), format!("{a}\n{b}b c"));
+        assert_eq!(wrapped("' x .y"), "\\&' x .y");
+    }
+
+    #[test]
+    fn a_long_syntax_can_be_broken() {
+        let longest = format!("{}[|]", "x".repeat(LONG_WORD - 3));
+        assert_eq!(wrapped(&longest), longest);
+        let broken = format!("x{}", longest.replace("|]", "|\\:]\\:"));
+        assert_eq!(wrapped(&format!("x{longest}")), broken);
+    }
+
+    #[test]
+    fn blocks_are_paragraphs_or_examples() {
+        let lines = ["", "One", "two.", "  x", "  .y", "", "Three.", "", ""];
+        let mut page = Vec::new();
+        body(&lines.map(str::to_owned), &mut page).unwrap();
+        assert_eq!(
+            String::from_utf8(page).unwrap(),
+            "One two.\n.PP\n.EX\n  x\n  .y\n.EE\n.PP\nThree.\n"
+        );
+    }
 }

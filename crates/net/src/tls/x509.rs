@@ -365,6 +365,65 @@ mod tests {
         );
     }
 
+    #[test]
+    fn times_have_two_forms() {
+        let at =
+            |year, month, day, seconds| Some(days_from_civil(year, month, day) * 86_400 + seconds);
+        for (tag, text, expected) in [
+            (UTC_TIME, "260102030405Z", at(2026, 1, 2, 11_045)),
+            (UTC_TIME, "491231235959Z", at(2049, 12, 31, 86_399)),
+            (UTC_TIME, "500101000000Z", at(1950, 1, 1, 0)),
+            (GENERALIZED_TIME, "20500102030405Z", at(2050, 1, 2, 11_045)),
+            (GENERALIZED_TIME, "260102030405Z", None),
+            (UTC_TIME, "260102030405", None),
+            (UTC_TIME, "26010203040xZ", None),
+            (OID, "260102030405Z", None),
+        ] {
+            let (content, whole) = (text.as_bytes(), &[][..]);
+            let element = Element {
+                tag,
+                content,
+                whole,
+            };
+            assert_eq!(parse_time(&element), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn object_identifiers_are_dotted() {
+        assert_eq!(
+            dotted(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d]),
+            "1.2.840.113549"
+        );
+        assert_eq!(dotted(&[0x55, 4, 3]), "2.5.4.3");
+        assert_eq!(dotted(&[0x78, 1]), "2.40.1");
+        assert_eq!(dotted(&[]), "?");
+    }
+
+    #[test]
+    fn rsa_keys_have_the_length_of_their_modulus() {
+        let algorithm = [OID, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+        let bits = |modulus: &[u8]| {
+            let integer = [&[INTEGER, modulus.len() as u8], modulus].concat();
+            let bits = [&[SEQUENCE, integer.len() as u8], &integer[..]].concat();
+            let (algorithm, bits) = (&algorithm[..], &bits[..]);
+            PublicKey { algorithm, bits }.rsa_bits()
+        };
+        assert_eq!(bits(&[0, 0x80, 0, 0]), Some(24));
+        assert_eq!(bits(&[1, 0, 0]), Some(17));
+        assert_eq!(bits(&[0, 0]), None);
+    }
+
+    #[test]
+    fn lengths_have_at_most_four_bytes() {
+        let content = |bytes: &[u8]| element(bytes).map(|(element, _)| element.content.to_vec());
+        assert_eq!(content(&[4, 1, 7, 8]), Some(vec![7]));
+        assert_eq!(content(&[4, 0x84, 0, 0, 0, 1, 7]), Some(vec![7]));
+        assert_eq!(content(&[4, 0x85, 0, 0, 0, 0, 1, 7]), None);
+        assert_eq!(content(&[4, 0x80, 7]), None);
+        assert_eq!(content(&[4, 2, 7]), None);
+    }
+
     proptest! {
         #[test]
         fn never_panics(der: Vec<u8>) {

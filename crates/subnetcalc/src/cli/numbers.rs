@@ -56,3 +56,19 @@ pub(super) fn length(text: &str) -> Result<u32, String> {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_lengths_are_limited_by_their_family() {
+        let pair = |first, second| Ok(PrefixLengths { first, second });
+        assert_eq!(lengths("128"), pair(128, None));
+        assert_eq!(lengths("32,128"), pair(32, Some(128)));
+        assert_eq!(lengths("0,0"), pair(0, Some(0)));
+        for text in ["129", "33,64", "32,129", "32,", ",64", "-1"] {
+            assert!(lengths(text).is_err(), "{text}");
+        }
+    }
+}
