@@ -246,7 +246,7 @@ fn continuation(situation: &Situation<'_>, head: &Head, is_failure: bool) -> Con
     }
 }
 
-/// Delivers a body whose framing is valid.
+/// Delivers a body with valid framing.
 fn deliver(
     situation: &Situation<'_>,
     head: &Head,
