@@ -13,6 +13,12 @@ fuzz_target!(|input: (bool, bool, Vec<u8>)| {
         assert!(matches!(notice.icmp_type, 4 | 5));
     }
     let version = if six { IpVersion::V6 } else { IpVersion::V4 };
+    if let Some(error) = packet::error(version, raw && !six, &bytes) {
+        // The quoted request is the end of the packet.
+        let quoted = error.request.data;
+        assert_eq!(&bytes[bytes.len() - quoted.len()..], quoted);
+        assert_eq!(error.to.is_ipv6(), six);
+    }
     for echo in [
         packet::reply(version, raw, &bytes),
         packet::quoted(version, &bytes),

@@ -4,11 +4,14 @@
 
 use std::net::IpAddr;
 
+#[cfg(target_os = "linux")]
 pub use net::sys::socket_address as address;
 
+#[cfg(target_os = "linux")]
 /// The size of a `struct cmsghdr` in bytes: length, level and type.
 const HEADER: usize = size_of::<usize>() + 8;
 
+#[cfg(target_os = "linux")]
 /// The size of a `struct sock_extended_err` in bytes.
 const EXTENDED_ERROR: usize = 16;
 
@@ -53,8 +56,15 @@ pub struct Control {
     pub error: Option<ExtendedError>,
 }
 
+/// Returns nothing, since only Linux has the messages that this module knows.
+#[cfg(not(target_os = "linux"))]
+pub fn parse(_: &[u8]) -> Control {
+    Control::default()
+}
+
 /// Parses the control messages of one packet. Skips unknown and short messages;
 /// stops at a message with a wrong length.
+#[cfg(target_os = "linux")]
 pub fn parse(mut bytes: &[u8]) -> Control {
     let mut control = Control::default();
     while let Some((header, _)) = bytes.split_at_checked(HEADER) {
@@ -71,6 +81,7 @@ pub fn parse(mut bytes: &[u8]) -> Control {
     control
 }
 
+#[cfg(target_os = "linux")]
 fn read_message(control: &mut Control, level: i32, kind: i32, data: &[u8]) {
     match (level, kind) {
         (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)
@@ -94,12 +105,14 @@ fn read_message(control: &mut Control, level: i32, kind: i32, data: &[u8]) {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn nanoseconds(seconds: isize, nanos: isize) -> Option<u64> {
     let seconds = u64::try_from(seconds).ok()?;
     let nanos = u64::try_from(nanos).ok().filter(|n| *n < 1_000_000_000)?;
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
+#[cfg(target_os = "linux")]
 fn extended_error(data: &[u8]) -> Option<ExtendedError> {
     let (error, offender) = data.split_at_checked(EXTENDED_ERROR)?;
     Some(ExtendedError {
@@ -116,6 +129,7 @@ fn extended_error(data: &[u8]) -> Option<ExtendedError> {
     })
 }
 
+#[cfg(target_os = "linux")]
 /// Copies `N` bytes from `offset` on. The caller has checked the length.
 fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     let mut array = [0; N];
@@ -123,7 +137,7 @@ fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     array
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -18,6 +18,7 @@ mod icmp;
 mod operand;
 mod output;
 pub mod packet;
+mod platform;
 mod privilege;
 mod probes;
 mod reverse_dns;

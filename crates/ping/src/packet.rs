@@ -6,13 +6,19 @@
 //! IPv4, with the checksum updated by RFC 1624. The parsers borrow, check every
 //! length, and never pass received bytes to that crate.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::{Error, Kind, Result};
 use icmp_socket::packet::{Icmpv4Packet, Icmpv6Packet, WithEchoRequest};
 
 /// The size of an ICMP echo header in bytes.
 pub const HEADER: usize = 8;
+
+/// The size of an IPv6 header in bytes.
+const IPV6_HEADER: usize = 40;
+
+/// The protocol number of ICMPv6.
+const ICMPV6: u8 = 58;
 
 /// The size of the cookie at the start of the data, in bytes. Shorter data holds
 /// the first part of it.
@@ -192,8 +198,7 @@ pub fn quoted(version: IpVersion, message: &[u8]) -> Option<Echo<'_>> {
     echo(version.echo_request(), message)
 }
 
-/// A redirect or a source quench about an echo request (RFC 792). Neither means
-/// that the request was not delivered.
+/// An ICMP message about an echo request, which it quotes (RFC 792, RFC 4443).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpNotice<'a> {
     /// The ICMP type, 4 or 5.
@@ -203,17 +208,38 @@ pub struct IcmpNotice<'a> {
     /// The second word of the message: in a redirect, the better next hop.
     pub info: u32,
     /// The destination of the request.
-    pub to: Ipv4Addr,
+    pub to: IpAddr,
     /// The quoted part of the request.
     pub request: Echo<'a>,
 }
 
-/// Parses a notice from an IPv4 raw socket; other sockets have it in their error
-/// queue. Returns `None` if the packet is not a notice about an echo request.
+/// Parses a redirect or a source quench from an IPv4 raw socket; other sockets have it
+/// in their error queue. Neither means that the request was not delivered. Returns
+/// `None` if the packet is not a notice about an echo request.
 pub fn notice(packet: &[u8]) -> Option<IcmpNotice<'_>> {
     let (message, _) = ipv4_payload(packet)?;
+    icmpv4_about_request(message, |icmp_type| matches!(icmp_type, 4 | 5))
+}
+
+/// Parses an ICMP error about an echo request from a socket without an error queue.
+/// Returns `None` for other packets.
+pub fn error(version: IpVersion, has_ip_header: bool, packet: &[u8]) -> Option<IcmpNotice<'_>> {
+    let message = if has_ip_header {
+        ipv4_payload(packet)?.0
+    } else {
+        packet
+    };
+    match version {
+        IpVersion::V4 => {
+            icmpv4_about_request(message, |icmp_type| matches!(icmp_type, 3 | 11 | 12))
+        }
+        IpVersion::V6 => icmpv6_about_request(message),
+    }
+}
+
+fn icmpv4_about_request(message: &[u8], is_wanted: fn(u8) -> bool) -> Option<IcmpNotice<'_>> {
     let (header, inner) = message.split_at_checked(HEADER)?;
-    if !matches!(header[0], 4 | 5) || !has_right_checksum(message) {
+    if !is_wanted(header[0]) || !has_right_checksum(message) {
         return None;
     }
     let (request, to) = ipv4_payload(inner)?;
@@ -225,10 +251,33 @@ pub fn notice(packet: &[u8]) -> Option<IcmpNotice<'_>> {
     Some(IcmpNotice {
         icmp_type: header[0],
         code: header[1],
-        info: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-        to,
+        info: second_word(header),
+        to: to.into(),
         request: quoted(IpVersion::V4, request)?,
     })
+}
+
+/// The system has verified the checksum (RFC 3542, section 3.1).
+fn icmpv6_about_request(message: &[u8]) -> Option<IcmpNotice<'_>> {
+    let (header, inner) = message.split_at_checked(HEADER)?;
+    let (ip, request) = inner.split_at_checked(IPV6_HEADER)?;
+    if !(1..=4).contains(&header[0]) || ip[0] >> 4 != 6 || ip[6] != ICMPV6 {
+        return None;
+    }
+    let to: [u8; 16] = ip[24..40].try_into().ok()?;
+    Some(IcmpNotice {
+        icmp_type: header[0],
+        code: header[1],
+        info: second_word(header),
+        to: Ipv6Addr::from(to).into(),
+        request: quoted(IpVersion::V6, request)?,
+    })
+}
+
+/// Returns the second word of an ICMP header: an MTU, a pointer or an address. In an
+/// IPv4 error the MTU is its lower half.
+fn second_word(header: &[u8]) -> u32 {
+    u32::from_be_bytes([header[4], header[5], header[6], header[7]])
 }
 
 /// Returns the payload of an IPv4 packet, and its destination address.
@@ -256,136 +305,4 @@ fn echo(icmp_type: u8, message: &[u8]) -> Option<Echo<'_>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use icmp_socket::packet::{Icmpv4Message, Icmpv6Message};
-    use proptest::prelude::*;
-
-    fn cookie(text: &[u8; 16]) -> [u8; COOKIE] {
-        *text
-    }
-
-    #[test]
-    fn an_odd_last_byte_is_the_high_half_of_a_word() {
-        assert_eq!(sum(&[0x12, 0x34, 0x56]), 0x1234 + 0x5600);
-        assert_eq!(sum(&[]), 0);
-    }
-
-    #[test]
-    fn a_notice_is_about_an_echo_request() {
-        let mut message = vec![5, 1, 0, 0, 192, 0, 2, 7];
-        let mut request = vec![0; 28];
-        request[0] = 0x45;
-        request[9] = 1;
-        request[16..20].copy_from_slice(&[198, 51, 100, 9]);
-        request[20..].copy_from_slice(&[8, 0, 1, 2, 0, 3, 0, 4]);
-        message.extend(&request);
-        let check = !sum(&message);
-        message[2..4].copy_from_slice(&check.to_be_bytes());
-        let mut packet = vec![0; 20];
-        packet[0] = 0x45;
-        packet.extend(&message);
-        let found = notice(&packet).unwrap();
-        assert_eq!(
-            (found.icmp_type, found.code, found.info),
-            (5, 1, 0xc000_0207)
-        );
-        assert_eq!(found.to, Ipv4Addr::new(198, 51, 100, 9));
-        assert_eq!((found.request.id, found.request.seq), (3, 4));
-        for (at, bits) in [(20, 3), (30, 1), (35, 1), (37, 1), (48, 1)] {
-            let mut other = packet.clone();
-            other[at] ^= bits;
-            assert_eq!(notice(&other), None, "byte {at}");
-        }
-        for length in 0..packet.len() {
-            assert_eq!(notice(&packet[..length]), None, "{length} bytes");
-        }
-    }
-
-    #[test]
-    fn a_raw_reply_may_have_forty_bytes_of_options() {
-        let mut packet = vec![0; 60];
-        packet[0] = 0x4f;
-        packet[8] = 63;
-        packet.extend([0, 0, 0xff, 0xfe, 0, 1, 0, 0]);
-        let echo = reply(IpVersion::V4, true, &packet).unwrap();
-        assert_eq!((echo.id, echo.seq, echo.ttl), (1, 0, Some(63)));
-        assert!(echo.checksum_ok);
-        packet[62] = 0;
-        assert!(!reply(IpVersion::V4, true, &packet).unwrap().checksum_ok);
-    }
-
-    #[test]
-    fn other_messages_are_not_replies() {
-        assert_eq!(reply(IpVersion::V4, false, &[8, 0, 0, 0, 0, 1, 0, 1]), None);
-        assert_eq!(reply(IpVersion::V4, false, &[0, 1, 0, 0, 0, 1, 0, 1]), None);
-        assert_eq!(reply(IpVersion::V6, false, &[129, 0, 0, 0, 0, 1, 0]), None);
-        // The IPv4 header length is less than 20 bytes.
-        assert_eq!(reply(IpVersion::V4, true, &[0x44; 40]), None);
-    }
-
-    proptest! {
-        #[test]
-        fn requests_are_those_of_icmp_socket(
-            id: u16, seq: u16, text: [u8; 16],
-            data in proptest::collection::vec(any::<u8>(), 0..200),
-            cut in 0usize..220,
-        ) {
-            let size = cut.min(data.len());
-            let mut expected = data[..size].to_vec();
-            let room = COOKIE.min(size);
-            expected[..room].copy_from_slice(&text[..room]);
-            let mut bytes = vec![0xee; 3];
-            let template = Template::new(IpVersion::V4, id, data.clone()).unwrap();
-            let length = template.write(&mut bytes, size, seq, cookie(&text));
-            let theirs = Icmpv4Packet::with_echo_request(id, seq, expected.clone()).unwrap()
-                .with_checksum().get_bytes(true);
-            // 0x0000 and 0xffff are equal in ones' complement.
-            let same = |a: &[u8], b: &[u8]| {
-                let sum = |m: &[u8]| u16::from_be_bytes([m[2], m[3]]) % 0xffff;
-                a[..2] == b[..2] && a[4..] == b[4..] && sum(a) == sum(b)
-            };
-            prop_assert_eq!(length, HEADER + size);
-            prop_assert!(same(&bytes[3..], &theirs));
-            prop_assert!(has_right_checksum(&bytes[3..]) || sum(&bytes[3..]) == 0);
-            let mut bytes = Vec::new();
-            let template = Template::new(IpVersion::V6, id, data).unwrap();
-            template.write(&mut bytes, size, seq, cookie(&text));
-            let theirs = Icmpv6Packet::with_echo_request(id, seq, expected).unwrap().get_bytes(false);
-            prop_assert_eq!(bytes, theirs);
-        }
-
-        #[test]
-        fn icmp_socket_parses_replies_alike(
-            id: u16, seq: u16, data in proptest::collection::vec(any::<u8>(), 0..100),
-        ) {
-            let mut message = vec![0, 0, 0, 0];
-            message.extend(id.to_be_bytes());
-            message.extend(seq.to_be_bytes());
-            message.extend(&data);
-            let echo = reply(IpVersion::V4, false, &message).unwrap();
-            prop_assert_eq!((echo.id, echo.seq, echo.data), (id, seq, &data[..]));
-            let mut packet = vec![0; 20];
-            packet.extend(&message);
-            let theirs = Icmpv4Packet::parse(&packet).unwrap().message;
-            let Icmpv4Message::EchoReply { identifier, sequence, payload } = theirs else {
-                panic!("not an echo reply");
-            };
-            prop_assert_eq!((identifier, sequence, &payload), (id, seq, &data));
-            message[0] = 129;
-            let echo = reply(IpVersion::V6, true, &message).unwrap();
-            prop_assert_eq!((echo.id, echo.seq, echo.data), (id, seq, &data[..]));
-            let theirs = Icmpv6Packet::parse(&message).unwrap().message;
-            let expected = Icmpv6Message::EchoReply { identifier: id, sequence: seq, payload: data };
-            prop_assert_eq!(theirs, expected);
-        }
-
-        #[test]
-        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..120), raw: bool) {
-            for version in [IpVersion::V4, IpVersion::V6] {
-                let _ = reply(version, raw, &bytes);
-                let _ = quoted(version, &bytes);
-            }
-        }
-    }
-}
+mod tests;

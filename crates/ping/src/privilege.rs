@@ -1,9 +1,8 @@
 //! Drops the privileges that are not needed once the sockets are open.
 
 use common::{Error, Result};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 
-use crate::sys;
+use crate::{platform, sys};
 
 /// Becomes the real user, drops all capabilities for good, and, if the kernel
 /// has Landlock, the right to write, create and execute files.
@@ -14,22 +13,14 @@ use crate::sys;
 pub(crate) fn drop_all() -> Result<()> {
     let failed = |e: std::io::Error| Error::local(&e).with_subject("dropping privileges");
     sys::become_real_user().map_err(failed)?;
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
-        inheritable: CapabilitySet::empty(),
-    };
-    set_capabilities(None, none).map_err(|e| failed(e.into()))?;
-    set_no_new_privs(true).map_err(|e| failed(e.into()))?;
-    // The rest of the run writes and executes no file. The kernel may lack
-    // Landlock.
-    let _ = sys::forbid_files();
+    platform::drop_capabilities().map_err(failed)?;
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use rustix::thread::set_no_new_privs;
     use std::io::ErrorKind;
     use std::process::Command;
 

@@ -3,27 +3,18 @@
 //! [`OptionNumbers`] has the numbers that differ.
 
 use std::ffi::CString;
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
 
 use common::{Error, Kind, Result};
-use net::sys::{set_option, set_option_bytes};
-use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+use net::sys::set_option;
+use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::cli::Pmtu;
 use crate::packet::IpVersion;
+use crate::platform::{self, ChecksumErrors};
 use crate::sys;
-
-/// The requested receive buffer in bytes, enough for several thousand replies.
-const RECEIVE_BUFFER: i32 = 4 << 20;
-
-/// The option `ICMP_FILTER` of `linux/icmp.h`, at level `SOL_RAW`.
-const ICMP_FILTER: i32 = 1;
-
-/// The option `ICMPV6_FILTER` of `linux/icmpv6.h`.
-const ICMPV6_FILTER: i32 = 1;
 
 /// The socket options that the user can set.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +23,8 @@ pub(crate) struct SocketOptions {
     pub(crate) ttl: Option<u8>,
     /// The type of service or traffic class of probes.
     pub(crate) tos: Option<u8>,
-    /// The path MTU discovery mode: a value of `IP_MTU_DISCOVER`.
-    pub(crate) pmtu: Option<i32>,
+    /// The path MTU discovery mode.
+    pub(crate) pmtu: Option<Pmtu>,
     /// The firewall mark (`SO_MARK`).
     pub(crate) mark: Option<u32>,
     /// The source address to bind to.
@@ -57,47 +48,6 @@ pub(crate) struct IcmpSocket {
     checksum_errors: Option<ChecksumErrors>,
 }
 
-/// The system's counter of ICMPv6 messages with a wrong checksum. The drop
-/// counter of an IPv6 raw socket includes them, although they were corrupted in
-/// the network and not dropped for lack of buffer space.
-#[derive(Debug)]
-struct ChecksumErrors {
-    file: File,
-    /// The value when the socket was opened.
-    initial: u64,
-}
-
-impl ChecksumErrors {
-    /// Opens the counter. Returns `None` if the system does not have it.
-    fn open() -> Option<Self> {
-        let file = File::open("/proc/self/net/snmp6").ok()?;
-        let initial = read_checksum_errors(&file)?;
-        Some(Self { file, initial })
-    }
-
-    fn count(&self) -> u64 {
-        read_checksum_errors(&self.file).map_or(0, |now| now.saturating_sub(self.initial))
-    }
-}
-
-/// Reads the counter from `/proc/net/snmp6`.
-fn read_checksum_errors(file: &File) -> Option<u64> {
-    let mut buffer = [0; 16 * 1024];
-    let mut length = 0;
-    // A read may return only a part of such a file.
-    loop {
-        match file.read_at(&mut buffer[length..], length as u64).ok()? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    let text = std::str::from_utf8(&buffer[..length]).ok()?;
-    let count = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Icmp6InCsumErrors"))?;
-    count.trim().parse().ok()
-}
-
 /// The level and the names of the socket options of one family.
 struct OptionNumbers {
     level: i32,
@@ -105,9 +55,7 @@ struct OptionNumbers {
     multicast_ttl: i32,
     multicast_loop: i32,
     tos: i32,
-    pmtu: i32,
     receive_ttl: i32,
-    receive_errors: i32,
 }
 
 fn option_numbers(version: IpVersion) -> OptionNumbers {
@@ -118,9 +66,7 @@ fn option_numbers(version: IpVersion) -> OptionNumbers {
             multicast_ttl: libc::IP_MULTICAST_TTL,
             multicast_loop: libc::IP_MULTICAST_LOOP,
             tos: libc::IP_TOS,
-            pmtu: libc::IP_MTU_DISCOVER,
             receive_ttl: libc::IP_RECVTTL,
-            receive_errors: libc::IP_RECVERR,
         },
         IpVersion::V6 => OptionNumbers {
             level: libc::IPPROTO_IPV6,
@@ -128,9 +74,7 @@ fn option_numbers(version: IpVersion) -> OptionNumbers {
             multicast_ttl: libc::IPV6_MULTICAST_HOPS,
             multicast_loop: libc::IPV6_MULTICAST_LOOP,
             tos: libc::IPV6_TCLASS,
-            pmtu: libc::IPV6_MTU_DISCOVER,
             receive_ttl: libc::IPV6_RECVHOPLIMIT,
-            receive_errors: libc::IPV6_RECVERR,
         },
     }
 }
@@ -181,62 +125,30 @@ impl IcmpSocket {
         set_option(&self.socket, level, name, value)
     }
 
-    /// Enables timestamps, TTLs, the error queue, drop counts and a large receive
-    /// buffer, and lets a raw socket receive only echo replies.
+    /// Enables what the system reports with each packet, and a large receive buffer,
+    /// and lets a raw socket receive no requests to this host.
     fn configure(&self) -> Result<()> {
         let opts = option_numbers(self.version);
         let failed = |e: io::Error| Error::local(&e).with_subject("ICMP socket");
-        // An IPv4 raw socket receives the IP header with its TTL.
-        if !self.raw || self.version == IpVersion::V6 {
+        if !self.has_ip_header() {
             self.set(opts.level, opts.receive_ttl, 1).map_err(failed)?;
         }
-        self.set(opts.level, opts.receive_errors, 1)
-            .map_err(failed)?;
-        self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
-            .map_err(failed)?;
-        self.set(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
-            .map_err(failed)?;
-        if self
-            .set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER)
-            .is_err()
-        {
-            // Without the privilege, the system caps the size at its limit.
-            self.socket
-                .set_recv_buffer_size(RECEIVE_BUFFER as usize)
-                .map_err(failed)?;
-        }
+        platform::configure(&self.socket, self.version).map_err(failed)?;
         if self.raw {
-            self.accept_only_replies().map_err(failed)?;
+            platform::accept_only_replies(&self.socket, self.version).map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Makes a raw socket receive only echo replies, and not, for example, requests
-    /// to this host. Errors arrive through the error queue, except for
-    /// IPv4's source quench and redirect, which a raw socket receives as packets.
-    fn accept_only_replies(&self) -> io::Result<()> {
-        let fd = self.socket.as_fd();
-        let icmp_type = self.version.echo_reply();
-        match self.version {
-            IpVersion::V4 => {
-                // A set bit blocks the ICMP type.
-                let blocked = !(1u32 << icmp_type | 1 << 4 | 1 << 5);
-                set_option(fd, libc::SOL_RAW, ICMP_FILTER, blocked.cast_signed())
-            }
-            IpVersion::V6 => {
-                let mut blocked = [0xff_u8; 32];
-                let word = usize::from(icmp_type) / 32;
-                let bits = !(1u32 << (icmp_type % 32));
-                blocked[word * 4..][..4].copy_from_slice(&bits.to_ne_bytes());
-                set_option_bytes(fd, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)
-            }
-        }
+    /// Whether received packets start with the IP header.
+    pub(crate) fn has_ip_header(&self) -> bool {
+        self.version == IpVersion::V4 && (self.raw || platform::DATAGRAMS_HAVE_IP_HEADER)
     }
 
     /// Makes a raw socket ignore replies to other processes. The filter costs
     /// some time for each reply, so it is used only if there are such replies.
     pub(crate) fn accept_only_replies_to(&self, id: u16) -> io::Result<()> {
-        self.socket.attach_filter(&reply_filter(self.version, id))
+        platform::accept_only_replies_to(&self.socket, self.version, id)
     }
 
     fn apply(&self, options: &SocketOptions) -> Result<()> {
@@ -246,7 +158,6 @@ impl IcmpSocket {
             (opts.ttl, options.ttl.map(i32::from), "-t"),
             (opts.multicast_ttl, options.ttl.map(i32::from), "-t"),
             (opts.tos, options.tos.map(i32::from), "-Q"),
-            (opts.pmtu, options.pmtu, "-M"),
             (opts.multicast_loop, options.no_loop.then_some(0), "-L"),
         ];
         for (name, value, letter) in values {
@@ -264,16 +175,16 @@ impl IcmpSocket {
                     .map_err(|e| failed(letter, e))?;
             }
         }
+        if let Some(mode) = options.pmtu {
+            platform::set_pmtu(&self.socket, self.version, mode).map_err(|e| failed("-M", e))?;
+        }
         if let Some(mark) = options.mark {
-            self.set(libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
-                .map_err(|e| {
-                    failed("-m", e).hint("-m requires the capability CAP_NET_ADMIN or CAP_NET_RAW")
-                })?;
+            platform::set_mark(&self.socket, mark).map_err(|e| {
+                failed("-m", e).hint("-m requires the capability CAP_NET_ADMIN or CAP_NET_RAW")
+            })?;
         }
         if let Some(interface) = &options.interface {
-            self.socket
-                .bind_device(Some(interface.as_bytes()))
-                .map_err(|e| failed(interface, e))?;
+            platform::bind_interface(&self.socket, interface).map_err(|e| failed(interface, e))?;
         }
         if let Some(source) = options.source {
             let source = SocketAddr::new(source, 0);
@@ -295,29 +206,6 @@ impl AsFd for IcmpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Returns a socket filter (BPF) that accepts echo replies with this identifier,
-/// and other ICMP types. On an IPv4 raw socket it runs on the IP packet, so it
-/// starts with the length of the IP header.
-fn reply_filter(version: IpVersion, id: u16) -> [SockFilter; 7] {
-    let instruction = |code: u32, k: u32| SockFilter::new(code as u16, 0, 0, k);
-    let header = match version {
-        IpVersion::V4 => instruction(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0),
-        IpVersion::V6 => instruction(libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, 0),
-    };
-    let jump_if_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    let reply = u32::from(version.echo_reply());
-    // The engine handles the other types that the ICMP filter accepts.
-    [
-        header,
-        instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_IND, 0),
-        SockFilter::new(jump_if_equal as u16, 0, 2, reply),
-        instruction(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 4),
-        SockFilter::new(jump_if_equal as u16, 0, 1, u32::from(id)),
-        instruction(libc::BPF_RET | libc::BPF_K, u32::MAX),
-        instruction(libc::BPF_RET | libc::BPF_K, 0),
-    ]
 }
 
 fn open_error(version: IpVersion, error: &io::Error) -> Error {
@@ -388,7 +276,7 @@ impl RouteLookup {
         };
         let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if let Some(interface) = interface {
-            socket.bind_device(Some(interface.as_bytes()))?;
+            platform::bind_interface(&socket, interface)?;
         }
         Ok(Self(socket))
     }

@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "these calls have no safe wrapper")]
 
 use std::io;
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Becomes the real user and group permanently, if the program file is
@@ -16,10 +17,18 @@ pub(crate) fn become_real_user() -> io::Result<()> {
             return Ok(());
         }
         // The group first: without the user's privilege it cannot change.
-        match libc::setresgid(gid, gid, gid) {
+        #[cfg(not(target_vendor = "apple"))]
+        let changed = match libc::setresgid(gid, gid, gid) {
             0 => libc::setresuid(uid, uid, uid),
             failed => failed,
-        }
+        };
+        // As root these calls also set the saved IDs.
+        #[cfg(target_vendor = "apple")]
+        let changed = match libc::setgid(gid) {
+            0 => libc::setuid(uid),
+            failed => failed,
+        };
+        changed
     };
     if outcome == 0 {
         Ok(())
@@ -32,6 +41,11 @@ pub(crate) fn become_real_user() -> io::Result<()> {
 /// or remove files (Landlock, `linux/landlock.h`). Open files stay open, and
 /// files may be read. Requires `no_new_privs`. The error is `ENOSYS` or
 /// `EOPNOTSUPP` if the kernel has no Landlock.
+#[cfg(target_os = "linux")]
+#[cfg_attr(
+    portable_batches,
+    allow(dead_code, reason = "only `platform::linux` calls it")
+)]
 pub(crate) fn forbid_files() -> io::Result<()> {
     // Every right of Landlock's first ABI except reading files (bit 2) and
     // directories (bit 3).

@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use common::{Error, Kind, Result};
-use rustix::fs::RenameFlags;
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
@@ -98,15 +97,19 @@ pub(super) fn resolve_target(path: &Path) -> Result<(PathBuf, Option<Metadata>)>
 
 /// Renames a file; fails if the new name exists.
 pub(super) fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
-    let cwd = rustix::fs::CWD;
-    match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            // On a file system without this flag, a hard link is exclusive as well.
-            std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // The file system lacks this flag.
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            outcome => return outcome.map_err(io::Error::from),
         }
-        outcome => outcome.map_err(io::Error::from),
     }
+    // A hard link is exclusive as well.
+    std::fs::hard_link(from, to)?;
+    std::fs::remove_file(from)
 }
 
 /// Renames a file to the first free name, and returns that name.

@@ -12,7 +12,7 @@ use common::{Error, Result};
 use self::mode::{MIN_USER_INTERVAL, run_mode, timeout};
 pub(crate) use self::mode::{RunMode, check_group_interval};
 use self::sockets::{broadcast_pmtu, family, socket_options};
-use crate::cli::Cli;
+use crate::cli::{Cli, Pmtu};
 use crate::clock::Nanos;
 use crate::operand::{self, Operand};
 use crate::packet::IpVersion;
@@ -82,7 +82,7 @@ impl Config {
         }
         if cli.mtu {
             // Forbids fragmentation, whatever path MTU the system has cached.
-            socket.pmtu = Some(libc::IP_PMTUDISC_PROBE);
+            socket.pmtu = Some(Pmtu::Probe);
         }
         let is_sweep = matches!(
             mode,

@@ -10,9 +10,9 @@ use crate::socket::SocketOptions;
 
 /// Returns the path MTU discovery mode of broadcast probes, which are never
 /// fragmented, as in iputils.
-pub(super) fn broadcast_pmtu(pmtu: Option<i32>) -> Result<i32> {
+pub(super) fn broadcast_pmtu(pmtu: Option<Pmtu>) -> Result<Pmtu> {
     match pmtu {
-        None | Some(libc::IP_PMTUDISC_DO) => Ok(libc::IP_PMTUDISC_DO),
+        None | Some(Pmtu::Do) => Ok(Pmtu::Do),
         Some(_) => Err(Error::usage(
             "broadcast probes cannot be fragmented; -b allows only '-M do'",
         )),
@@ -45,12 +45,7 @@ pub(super) fn socket_options(cli: &Cli) -> Result<SocketOptions> {
         broadcast: cli.broadcast,
         no_loop: cli.no_loop,
         no_gateway: cli.no_gateway,
-        pmtu: cli.pmtudisc.map(|mode| match mode {
-            Pmtu::Do => libc::IP_PMTUDISC_DO,
-            Pmtu::Want => libc::IP_PMTUDISC_WANT,
-            Pmtu::Dont => libc::IP_PMTUDISC_DONT,
-            Pmtu::Probe => libc::IP_PMTUDISC_PROBE,
-        }),
+        pmtu: cli.pmtudisc,
         ..SocketOptions::default()
     };
     for text in &cli.interface {

@@ -12,6 +12,7 @@ use crate::control::{self, Control, ExtendedError, Origin};
 use crate::event::{Event, Reply};
 use crate::icmp::IcmpError;
 use crate::packet;
+use crate::platform;
 use crate::schedule::ProbeOutcome;
 
 /// The value of [`Engine::pass_limit`] outside tests.
@@ -113,11 +114,11 @@ impl Engine {
         if let Some(drops) = control.drops {
             channel.drops = channel.drops.max(drops);
         }
-        let is_raw = channel.socket.is_raw();
+        let (is_raw, has_ip_header) = (channel.socket.is_raw(), channel.socket.has_ip_header());
         let Some(from) = received.address().map(|name| name.ip()) else {
             return Ok(());
         };
-        let Some(echo) = packet::reply(channel.version, is_raw, received.data) else {
+        let Some(echo) = packet::reply(channel.version, has_ip_header, received.data) else {
             return self.handle_notice(index, slot, context);
         };
         if is_raw && echo.id != channel.identifier {
@@ -171,6 +172,9 @@ impl Engine {
         slot: usize,
         context: &mut RunContext<'_>,
     ) -> Result<()> {
+        if !platform::HAS_ERROR_QUEUE && self.handle_error_message(index, slot, context)? {
+            return Ok(());
+        }
         let received = self.recv_batch.packet(slot);
         let channel = &self.channels[index];
         let notice = packet::notice(received.data)
@@ -186,10 +190,45 @@ impl Engine {
             info: notice.info,
             from: received.address().map(|name| name.ip()),
         };
-        let number = self.tracker.match_quoted(&notice.request, notice.to.into());
+        let number = self.tracker.match_quoted(&notice.request, notice.to);
         match number.and_then(|number| self.tracker.identify(number)) {
             Some((id, seq)) => self.notify(id, &Event::Notice { seq, error }, context),
             None => Ok(()),
+        }
+    }
+
+    /// Handles an ICMP error that a socket without an error queue has received. Returns
+    /// whether the message was one about a probe.
+    fn handle_error_message(
+        &mut self,
+        index: usize,
+        slot: usize,
+        context: &mut RunContext<'_>,
+    ) -> Result<bool> {
+        let received = self.recv_batch.packet(slot);
+        let channel = &self.channels[index];
+        let error = packet::error(
+            channel.version,
+            channel.socket.has_ip_header(),
+            received.data,
+        );
+        let Some(error) = error.filter(|error| error.request.id == channel.identifier) else {
+            return Ok(false);
+        };
+        let details = ExtendedError {
+            errno: 0,
+            origin: Origin::Icmp,
+            icmp_type: error.icmp_type,
+            code: error.code,
+            info: error.info,
+            offender: received.address().map(|name| name.ip()),
+        };
+        match self.tracker.match_quoted(&error.request, error.to) {
+            Some(number) => {
+                self.handle_icmp_error(index, number, &details, None, context)?;
+                Ok(true)
+            }
+            None => Ok(false),
         }
     }
 

@@ -6,8 +6,6 @@
 mod list;
 mod single;
 
-use std::num::NonZeroU64;
-
 use common::address::Family;
 use common::app::Io;
 use common::{Error, Exit, Result};
@@ -24,6 +22,7 @@ use crate::output::list::{List, ListLines};
 use crate::output::record_stream::{Selection, Summaries};
 use crate::output::{self, Format, FormatOptions};
 use crate::packet::{HEADER, IpVersion, Template};
+use crate::platform;
 use crate::schedule::Schedule;
 use crate::schedule::min_interval::MinInterval;
 use crate::schedule::mtu::MtuSchedule;
@@ -106,9 +105,7 @@ fn new_engine(
 ) -> Result<Engine> {
     let signals = Signals::catch(&[signal::SIGINT, signal::SIGTERM, signal::SIGQUIT]);
     let signals = signals.map_err(|e| Error::local(&e))?;
-    // Waits end on time and not up to 50 us later. If the slack cannot be set,
-    // waits are less precise.
-    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    platform::reduce_timer_slack();
     let sizes = BufferSizes {
         batch: config.batch,
         max_message: HEADER + config.data.len() + HEADROOM,

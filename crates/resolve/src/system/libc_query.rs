@@ -16,8 +16,16 @@ use crate::answer::Status;
 use crate::lookup::{DisplayRecord, Failure, Lookup, QueryType, Source};
 use crate::sys;
 
-/// EAI_ADDRFAMILY, which the libc crate lacks on Linux.
+/// EAI_ADDRFAMILY and EAI_NODATA of `netdb.h`; the libc crate lacks one of them on each
+/// system.
+#[cfg(target_os = "linux")]
 const EAI_ADDRFAMILY: i32 = -9;
+#[cfg(target_os = "linux")]
+const EAI_NODATA: i32 = libc::EAI_NODATA;
+#[cfg(not(target_os = "linux"))]
+const EAI_ADDRFAMILY: i32 = 1;
+#[cfg(not(target_os = "linux"))]
+const EAI_NODATA: i32 = 7;
 
 /// A question for libc.
 #[derive(Clone, Debug)]
@@ -143,7 +151,7 @@ fn status_of_code(code: i32, error: Option<&io::Error>) -> (Status, Option<Failu
     };
     match code {
         libc::EAI_NONAME => (Status::NoSuchName, None),
-        libc::EAI_NODATA | EAI_ADDRFAMILY => (Status::NoData, None),
+        EAI_NODATA | EAI_ADDRFAMILY => (Status::NoData, None),
         libc::EAI_AGAIN => timed_out("temporary failure in name resolution"),
         libc::EAI_FAIL => (
             Status::Rcode(OptRcode::SERVFAIL),
@@ -170,7 +178,7 @@ mod tests {
     fn every_code_has_a_status() {
         let status = |code| status_of_code(code, None).0;
         assert_eq!(status(libc::EAI_NONAME), Status::NoSuchName);
-        assert_eq!(status(libc::EAI_NODATA), Status::NoData);
+        assert_eq!(status(EAI_NODATA), Status::NoData);
         assert_eq!(status(EAI_ADDRFAMILY), Status::NoData);
         assert_eq!(status(libc::EAI_AGAIN), Status::Timeout);
         assert_eq!(status(libc::EAI_FAIL).name(), "SERVFAIL");
