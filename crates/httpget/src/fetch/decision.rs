@@ -246,7 +246,7 @@ fn continuation(situation: &Situation<'_>, head: &Head, is_failure: bool) -> Con
     }
 }
 
-/// Delivers a body whose framing is valid.
+/// Delivers a body if its framing is valid.
 fn deliver(
     situation: &Situation<'_>,
     head: &Head,
