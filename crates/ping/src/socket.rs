@@ -87,10 +87,14 @@ impl IcmpSocket {
             IpVersion::V4 => (Domain::IPV4, Protocol::ICMPV4),
             IpVersion::V6 => (Domain::IPV6, Protocol::ICMPV6),
         };
-        let opened = match Socket::new(domain, Type::DGRAM, Some(protocol)) {
-            Ok(socket) => Ok((socket, false)),
-            Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) => Err(e),
-            Err(_) => Socket::new(domain, Type::RAW, Some(protocol)).map(|socket| (socket, true)),
+        let open = |kind| {
+            Socket::new(domain, kind, Some(protocol)).map(|socket| (socket, kind == Type::RAW))
+        };
+        let opened = match open(platform::SOCKET_TYPES[0]) {
+            Err(e) if e.raw_os_error() != Some(libc::EAFNOSUPPORT) => {
+                open(platform::SOCKET_TYPES[1])
+            }
+            outcome => outcome,
         };
         let (socket, raw) = opened.map_err(|e| open_error(version, &e))?;
         let socket = Self {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use net::sys::{set_option, set_option_bytes};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
-use socket2::{SockFilter, Socket};
+use socket2::{SockFilter, Socket, Type};
 
 use crate::cli::Pmtu;
 use crate::packet::IpVersion;
@@ -21,6 +21,9 @@ const ICMP_FILTER: i32 = 1;
 
 /// The option `ICMPV6_FILTER` of `linux/icmpv6.h`.
 const ICMPV6_FILTER: i32 = 1;
+
+/// The types of ICMP sockets, in the order in which they are tried.
+pub(crate) const SOCKET_TYPES: [Type; 2] = [Type::DGRAM, Type::RAW];
 
 /// Whether IPv4 datagram sockets receive the IP header.
 pub(crate) const DATAGRAMS_HAVE_IP_HEADER: bool = false;

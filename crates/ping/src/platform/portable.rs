@@ -3,10 +3,18 @@
 
 use std::io;
 
-use socket2::Socket;
+use socket2::{Socket, Type};
 
 use crate::cli::Pmtu;
 use crate::packet::IpVersion;
+
+/// The types of ICMP sockets, in the order in which they are tried. Datagram sockets of
+/// Linux report errors in their error queue only.
+pub(crate) const SOCKET_TYPES: [Type; 2] = if cfg!(target_os = "linux") {
+    [Type::RAW, Type::DGRAM]
+} else {
+    [Type::DGRAM, Type::RAW]
+};
 
 /// Whether IPv4 datagram sockets receive the IP header, as on macOS.
 pub(crate) const DATAGRAMS_HAVE_IP_HEADER: bool = cfg!(target_vendor = "apple");
