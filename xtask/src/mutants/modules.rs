@@ -30,10 +30,7 @@ pub(super) fn files(root: &Path) -> TaskResult<Vec<PathBuf>> {
             let path = module
                 .attrs
                 .iter()
-                .find_map(|attribute| match &attribute.meta {
-                    Meta::NameValue(pair) if pair.path.is_ident("path") => text(pair),
-                    _ => None,
-                });
+                .find_map(|attribute| path_of(&attribute.meta));
             let beside = children.join(format!("{name}.rs"));
             pending.push(if let Some(path) = path {
                 let dir = file.parent().unwrap_or(&children);
@@ -92,6 +89,21 @@ fn holds(meta: &Meta) -> bool {
     }
 }
 
+/// Returns the file of `path = "file"`, also within a `cfg_attr` that applies.
+fn path_of(meta: &Meta) -> Option<String> {
+    match meta {
+        Meta::NameValue(pair) if pair.path.is_ident("path") => text(pair),
+        Meta::List(list) if list.path.is_ident("cfg_attr") => {
+            let parts = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
+            let parts = parts.ok()?;
+            let mut parts = parts.iter();
+            parts.next().filter(|condition| holds(condition))?;
+            parts.find_map(path_of)
+        }
+        _ => None,
+    }
+}
+
 /// Returns the string of `key = "string"`.
 fn text(pair: &MetaNameValue) -> Option<String> {
     match &pair.value {
@@ -112,16 +124,19 @@ mod tests {
     fn files_of_compiled_modules_are_found() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::create_dir_all(dir.path().join("e")).unwrap();
         for (name, text) in [
             (
                 "lib.rs",
                 "mod a;\npub mod fuzz;\n#[cfg(test)]\nmod tests;\n#[cfg(feature = \"fuzzing\")]\nmod fuzzing;\n\
-                 #[path = \"other.rs\"]\nmod d;\n#[cfg(not(unix))]\nmod windows;\n",
+                 #[path = \"other.rs\"]\nmod d;\n#[cfg(not(unix))]\nmod windows;\n\
+                 #[cfg_attr(not(unix), path = \"no.rs\")]\n#[cfg_attr(unix, path = \"e/unix.rs\")]\nmod e;\n",
             ),
             ("a.rs", "mod b;\n"),
             ("a/b/mod.rs", "mod c;\nmod inline {}\n"),
             ("a/b/c.rs", ""),
             ("other.rs", ""),
+            ("e/unix.rs", ""),
             ("fuzz.rs", ""),
             ("tests.rs", ""),
         ] {
@@ -131,7 +146,14 @@ mod tests {
         let names = found
             .iter()
             .map(|path| path.strip_prefix(dir.path()).unwrap());
-        let expected = ["a/b/c.rs", "a/b/mod.rs", "a.rs", "lib.rs", "other.rs"];
+        let expected = [
+            "a/b/c.rs",
+            "a/b/mod.rs",
+            "a.rs",
+            "e/unix.rs",
+            "lib.rs",
+            "other.rs",
+        ];
         assert!(names.eq(expected.map(Path::new)), "{found:?}");
     }
 
