@@ -358,17 +358,18 @@ fn missing_arguments(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::Strings(names)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
-    let alternatives = |name: &str| {
-        let inner = name
-            .strip_prefix('<')
-            .and_then(|name| name.strip_suffix('>'));
-        match inner.filter(|inner| inner.contains('|')) {
-            Some(inner) => inner.replace('|', " or "),
-            None => name.to_owned(),
+    let mut text = "missing argument: ".to_owned();
+    for (at, name) in names.iter().enumerate() {
+        if at > 0 {
+            text.push_str(", ");
         }
-    };
-    let names: Vec<String> = names.iter().map(|name| alternatives(name)).collect();
-    Some(format!("missing argument: {}", names.join(", ")))
+        if name.contains('|') {
+            text.push_str(&name[1..name.len() - 1].replace('|', " or "));
+        } else {
+            text.push_str(name);
+        }
+    }
+    Some(text)
 }
 
 /// Puts clap's message and tip on one line, without its usage block.

@@ -80,8 +80,8 @@ pub(crate) fn write(
     }
     for heading in LAST_SECTIONS {
         let own = sections.iter().find(|section| section.heading == heading);
-        let entries = entries(environment, heading);
-        if own.is_some() || !entries.is_empty() {
+        let mut entries = entries(environment, heading).peekable();
+        if own.is_some() || entries.peek().is_some() {
             writeln!(writer, ".SH \"{heading}\"")?;
         }
         match own {
@@ -102,16 +102,14 @@ pub(crate) fn write(
 }
 
 /// Returns the names and texts of a section from the lines about the environment.
-fn entries<'a>(environment: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
+fn entries<'a>(environment: &'a str, heading: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let start = match heading {
         "ENVIRONMENT" => "env ",
         "FILES" => "file ",
-        _ => return Vec::new(),
+        _ => "\n",
     };
     let lines = environment.lines();
-    lines
-        .filter_map(|line| line.strip_prefix(start)?.split_once(": "))
-        .collect()
+    lines.filter_map(move |line| line.strip_prefix(start)?.split_once(": "))
 }
 
 /// Writes the usage lines, the program name in bold.
