@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use testkit::peer::TcpPeer;
+use testkit::netns::{self, Lab};
+use testkit::peer::{TcpPeer, refused_addr};
 
 use crate::bench::{load, number, summary};
-use crate::{TEST_TIMEOUT, client_to, consistency};
+use crate::{TEST_TIMEOUT, client, client_to, consistency};
 
 /// The size of the messages, unless a test varies it.
 const SIZE: usize = 64;
@@ -198,4 +199,73 @@ fn missing_echoes_are_those_of_the_peer() {
         "tcpecho-client: {}: {received} echoes did not arrive before the end of the run\n",
         peer.addr()
     ));
+}
+
+#[test]
+fn connects_are_those_of_the_peer() {
+    let peer = TcpPeer::echo();
+    let started = std::time::Instant::now();
+    let args = ["--connect-only", "-j", "-c", "20", "-i", "0"];
+    let out = client_to(&peer).args(args).run();
+    let elapsed = started.elapsed().as_secs_f64() * 1000.0;
+    let records = out.code(0).json();
+    let (summary, connects) = records.split_last().unwrap();
+    consistency::check_summary(summary);
+    let count = |key| consistency::count(summary, key);
+    assert_eq!(peer.accepted(), 20);
+    assert_eq!(
+        (count("sent"), count("received"), count("lost")),
+        (20, 20, 0)
+    );
+    // They were made one after another.
+    let times = connects
+        .iter()
+        .map(|r| consistency::number(r, "connect_ms"));
+    let total: f64 = times.sum();
+    assert!(total <= elapsed, "{total}: {summary}");
+    let mean = consistency::number(summary, "avg_ms");
+    assert!((mean * 20.0 - total).abs() < 1e-3 * total, "{summary}");
+    client_to(&peer)
+        .args(["--connect-only", "-c", "3", "-i", "0"])
+        .run()
+        .code(0)
+        .stdout_contains("\n3 tried, 3 connected, 0% failed, time ");
+    let refused = refused_addr();
+    client()
+        .arg(refused.addr().to_string())
+        .args(["--connect-only", "-c", "3", "-i", "0"])
+        .run()
+        .code(1)
+        .stdout_contains("\n3 tried, 0 connected, 100% failed, time ");
+}
+
+/// The network drops every twentieth segment with data of the client. Only the
+/// client sends from its namespace, so the kernel counts its retransmits alone.
+#[test]
+fn retransmits_are_those_of_the_kernel() {
+    if let Err(reason) = netns::available() {
+        return netns::skip(&reason);
+    }
+    let script = "
+        net a b; link a b 10.9.0.1/24 10.9.0.2/24
+        at b nft add table inet t
+        at b nft 'add chain inet t i { type filter hook input priority 0; }'
+        at b nft add rule inet t i 'tcp dport 7001 tcp flags & psh == psh \
+            numgen inc mod 20 == 0 counter drop' || exit 9
+        at b socat TCP4-LISTEN:7001,reuseaddr,fork EXEC:cat &
+        at a tcpecho-client --connect-only -q --retry 500 --retry-delay 20ms 10.9.0.2:7001
+        at a tcpecho-client --bench -j --duration 1s --connections 3 --timeout 15s \
+            10.9.0.2:7001 | tail -n 1
+        at a cat /proc/net/snmp | grep '^Tcp: [0-9]' | cut -d ' ' -f 13
+        at b nft list ruleset | grep -o 'packets [0-9]*'
+        kill $!";
+    let lab = Lab::new().with(env!("CARGO_BIN_EXE_tcpecho-client"));
+    let out = lab.timeout(TEST_TIMEOUT * 3).script(script);
+    let lines = out.code(0).lines();
+    let summary: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    let retransmits = consistency::count(&summary, "tcp_retransmits");
+    assert_eq!(retransmits.to_string(), lines[1], "{}", out.report());
+    // A dropped segment is sent again.
+    let dropped: u64 = lines[2].replace("packets ", "").parse().unwrap();
+    assert!(dropped > 0 && retransmits >= dropped, "{}", out.report());
 }
