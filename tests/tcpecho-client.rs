@@ -24,6 +24,10 @@ mod hostile_peers;
 mod message;
 #[path = "tcpecho-client/pass_through.rs"]
 mod pass_through;
+#[path = "tcpecho-client/peer_clock.rs"]
+mod peer_clock;
+#[path = "tcpecho-client/peer_counts.rs"]
+mod peer_counts;
 #[path = "tcpecho-client/retries.rs"]
 mod retries;
 #[path = "tcpecho-client/targets.rs"]

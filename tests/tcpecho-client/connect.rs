@@ -351,6 +351,25 @@ fn invalid_operands_and_options_are_refused() {
     for (args, why) in [
         (&[][..], "missing argument: <"),
         (
+            &[""],
+            ": '': the target is empty; use HOST:PORT, or :PORT for this machine\n",
+        ),
+        (&["", "8080"], ": '': the target is empty; use HOST:PORT, "),
+        (&["", ""], ": '': the target is empty; use HOST:PORT, "),
+        (&["-I", "", "a:1"], "missing value for '-I'"),
+        (
+            &["a:1", "--retry-delay", "1"],
+            "missing argument: --retry <N>",
+        ),
+        (
+            &["a:1", "--connect-only", "--reconnect"],
+            "--reconnect cannot be used with --connect-only, which opens",
+        ),
+        (
+            &["a:1", "x", "--udp", "--half-close"],
+            "--half-close cannot be used with --udp",
+        ),
+        (
             &["localhost"],
             "localhost: missing port; use HOST:PORT or HOST PORT",
         ),

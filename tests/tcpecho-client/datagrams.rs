@@ -131,6 +131,27 @@ fn a_stray_datagram_does_not_affect_the_others() {
 
 /// The peer drops every third datagram, repeats every fourth, and sends every
 /// fifth after the next one.
+fn lossy_peer() -> UdpPeer {
+    let held = std::sync::Mutex::new(None);
+    UdpPeer::start(move |number, datagram| {
+        let number = number + 1;
+        let mut held = held.lock().unwrap();
+        let mut out = Vec::new();
+        if number % 5 == 0 && number % 3 != 0 && number % 4 != 0 {
+            *held = Some(datagram.to_vec());
+            return out;
+        }
+        if number % 3 != 0 {
+            out.push(datagram.to_vec());
+        }
+        if number % 4 == 0 && number % 3 != 0 {
+            out.push(datagram.to_vec());
+        }
+        out.extend(held.take());
+        out
+    })
+}
+
 #[test]
 fn loss_duplicates_and_reordering_are_counted() {
     let args = ["-c", "60", "-i", "2ms", "--timeout", "3s"];
@@ -140,24 +161,7 @@ fn loss_duplicates_and_reordering_are_counted() {
         &["--size", "8"],
         &["--size", "4:100"],
     ] {
-        let held = std::sync::Mutex::new(None);
-        let peer = UdpPeer::start(move |number, datagram| {
-            let number = number + 1;
-            let mut held = held.lock().unwrap();
-            let mut out = Vec::new();
-            if number % 5 == 0 && number % 3 != 0 && number % 4 != 0 {
-                *held = Some(datagram.to_vec());
-                return out;
-            }
-            if number % 3 != 0 {
-                out.push(datagram.to_vec());
-            }
-            if number % 4 == 0 && number % 3 != 0 {
-                out.push(datagram.to_vec());
-            }
-            out.extend(held.take());
-            out
-        });
+        let peer = lossy_peer();
         let records = run(peer.addr(), &[&args[..], sizes].concat(), 1);
         let summary = check_echoes(&records);
         let numbers = || 1..=60;
@@ -176,6 +180,17 @@ fn loss_duplicates_and_reordering_are_counted() {
             (0, 0)
         );
     }
+}
+
+#[test]
+fn the_line_of_counts_agrees_with_the_peer() {
+    let peer = lossy_peer();
+    let args = ["-u", "-q", "-c", "60", "-i", "2ms", "--timeout", "3s"];
+    let tool = client().arg(peer.addr().to_string()).args(args);
+    tool.timeout(TEST_TIMEOUT * 2)
+        .run()
+        .code(1)
+        .stdout_contains("\n60 sent, 40 received, 33.3333% loss, 10 duplicate, 3 reordered, time ");
 }
 
 #[test]
@@ -307,4 +322,30 @@ fn young_messages_are_in_flight_after_a_signal() {
     let summary = check_echoes(&records);
     assert_eq!((count(summary, "received"), count(summary, "lost")), (3, 0));
     assert!(count(summary, "in_flight") >= 5, "{summary}");
+}
+
+/// The peer echoes the first five datagrams and counts all of them.
+#[test]
+fn messages_in_flight_are_those_that_the_peer_did_not_echo() {
+    let (sender, came) = mpsc::channel();
+    let peer = UdpPeer::start(move |number, datagram| {
+        let _ = sender.send(number);
+        vec![datagram.to_vec(); usize::from(number < 5)]
+    });
+    let addr = peer.addr().to_string();
+    let args = ["-j", "-u", "-i", "20ms", "--timeout", "1h", &addr];
+    let running = client().args(args).spawn();
+    for _ in 0..12 {
+        came.recv_timeout(TEST_TIMEOUT).unwrap();
+    }
+    running.signal(2);
+    let records = running.wait().code(0).json();
+    let summary = check_echoes(&records);
+    // The datagram that ends the peer is after all others.
+    drop(peer);
+    let received = 12 + came.iter().count() as u64;
+    assert_eq!(count(summary, "sent"), received, "{summary}");
+    assert_eq!(count(summary, "in_flight"), received - 5, "{summary}");
+    assert_eq!((count(summary, "received"), count(summary, "lost")), (5, 0));
+    assert_eq!(summary["loss_percent"], 0.0);
 }

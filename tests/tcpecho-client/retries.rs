@@ -113,7 +113,7 @@ fn a_message_is_retried_until_the_reply_is_right() {
         (&records[1]["type"], &records[1]["kind"]),
         (&"error".into(), &"mismatch".into())
     );
-    let out = client_to(&peer()).args(args).run();
+    let out = client_to(&peer()).arg("hello").run();
     out.code(1)
         .stdout("")
         .stderr_contains("the peer closed the connection after 0 of 5 bytes");

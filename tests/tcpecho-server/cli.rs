@@ -4,7 +4,7 @@ use crate::harness::{Server, tool};
 
 #[test]
 fn invalid_arguments_are_errors() {
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 29] = [
         (
             &["65536"],
             "65536: the port is out of range; use 0 to 65535",
@@ -49,6 +49,24 @@ fn invalid_arguments_are_errors() {
             &["--port-file", "p", "unix:s"],
             "--port-file requires an operand with a port",
         ),
+        (&[""], ": '': the address is empty; use ADDR:PORT or PORT\n"),
+        (&["-I", "", ":0"], "missing value for '-I'"),
+        (
+            &["--udp", "unix:s"],
+            "--udp requires an operand with a port",
+        ),
+        (&["-I", "lo", "unix:s"], "--interface requires an operand"),
+        (&["--reuse-port", "unix:s"], "--reuse-port requires an "),
+        (&["-4", "unix:s"], "-4 requires an operand with a port"),
+        (&["-6", "unix:s"], "-6 requires an operand with a port"),
+        (&["--max-per-ip", "2", "unix:s"], "--max-per-ip requires an"),
+        (&["--broadcast", ":0"], ": --broadcast requires --udp"),
+        (&["--udp-rate", "5", ":0"], ": --udp-rate requires --udp"),
+        (
+            &["--seed", "5", ":0"],
+            ": --seed requires a fault, such as --drop",
+        ),
+        (&["--mode", "600", ":0"], "--mode requires a unix:PATH"),
     ];
     for (args, message) in cases {
         let out = tool().args(args).run();

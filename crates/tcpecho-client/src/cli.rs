@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser};
 use common::options::{Common, FamilyArgs};
 use common::zone;
@@ -157,9 +158,9 @@ pub(crate) struct Cli {
     )]
     pub(crate) retry: u32,
 
-    /// Delay before each retry
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = common::duration::parse, help_heading = "Connection")]
-    pub(crate) retry_delay: Duration,
+    /// Delay before each retry [default: 1s]
+    #[arg(long, value_name = "DURATION", requires = "retry", value_parser = common::duration::parse, help_heading = "Connection")]
+    pub(crate) retry_delay: Option<Duration>,
 
     /// Use UDP instead of TCP; each read from standard input is sent as one
     /// datagram of at most 65507 bytes
@@ -171,7 +172,7 @@ pub(crate) struct Cli {
     pub(crate) source: Option<SocketAddr>,
 
     /// Connect through this network interface
-    #[arg(short = 'I', long, value_name = "IFACE", help_heading = "Connection")]
+    #[arg(short = 'I', long, value_name = "IFACE", value_parser = NonEmptyStringValueParser::new(), help_heading = "Connection")]
     pub(crate) interface: Option<String>,
 
     /// Use TLS

@@ -132,6 +132,11 @@ impl Config {
         let (target, message) = target::operands(&cli.operands)?;
         let family = check_connection(cli, &target)?;
         let timeout = cli.timeout.unwrap_or(TIMEOUT);
+        reject_if(
+            cli.half_close && cli.udp,
+            "--half-close",
+            "cannot be used with --udp, which has no end of file",
+        )?;
         let is_repeated = cli.count.is_some() || cli.interval.is_some();
         let repeat = Repeat {
             count: match (is_repeated, cli.count) {
@@ -173,7 +178,7 @@ impl Config {
                 interface: cli.interface.clone(),
                 timeout,
                 retry: cli.retry,
-                retry_delay: cli.retry_delay,
+                retry_delay: cli.retry_delay.unwrap_or(Duration::from_secs(1)),
                 connect_only: cli.connect_only,
             },
             mode,
@@ -304,11 +309,6 @@ fn exchange(
         (None, None) => {
             // The end of standard input is always passed on, with or without
             // --half-close.
-            reject_if(
-                cli.half_close && cli.udp,
-                "--half-close",
-                "cannot be used with --udp, which has no end of file",
-            )?;
             return Ok(Mode::PassThrough {
                 idle_timeout: if cli.udp { Some(timeout) } else { cli.timeout },
                 timeout_is_success: cli.no_verify,

@@ -91,6 +91,12 @@ fn inet<'a>(first: &OsStr, rest: &'a [OsString]) -> Result<(Target, &'a [OsStrin
         .to_str()
         .ok_or_else(|| input(first, "not a host name: not valid UTF-8"))?;
     let invalid = |why: &str| input(first, why);
+    if text.trim().is_empty() {
+        // An empty host would be this machine, which an unset variable of a
+        // script does not mean.
+        let why = "the target is empty; use HOST:PORT, or :PORT for this machine";
+        return Err(invalid(why));
+    }
     if let Some((scheme, _)) = text.split_once("://") {
         let why = match scheme {
             "udp" => "this is a URL; use --udp HOST:PORT",

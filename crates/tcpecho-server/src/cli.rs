@@ -117,15 +117,11 @@ pub(crate) struct Cli {
     pub(crate) udp: bool,
 
     /// Reply to at most N datagrams per second from each address; 0 for no limit
+    /// [default: 10000]
     ///
     /// Loopback addresses have no limit.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 10_000,
-        help_heading = "Replies"
-    )]
-    pub(crate) udp_rate: u32,
+    #[arg(long, value_name = "N", help_heading = "Replies")]
+    pub(crate) udp_rate: Option<u32>,
 
     /// Also reply to datagrams sent to broadcast and multicast addresses
     ///

@@ -16,8 +16,13 @@ use crate::machine::{MAX_SEND_BUFFER, Rules};
 use crate::output::Format;
 use crate::tls::TlsConfig;
 
+mod conflicts;
+
 /// The port if no operand is given.
 const DEFAULT_PORT: u16 = 8080;
+
+/// The default for `--udp-rate`.
+const UDP_RATE: u32 = 10_000;
 
 /// The largest default for `--workers`.
 const MAX_DEFAULT_WORKERS: usize = 4;
@@ -69,14 +74,17 @@ impl Config {
     /// last error are reported to `io`, and the last one is returned.
     pub(crate) fn resolve(cli: Cli, io: &mut Io) -> Result<Self> {
         let addrs = parse_operands(&cli.addrs, io)?;
+        // An inherited socket may be for datagrams.
+        let inherits = cli.sockets.inetd || io.env("LISTEN_FDS").is_some();
+        conflicts::check(&cli, &addrs, inherits)?;
         let reply = cli.reply.map(|text| reply_bytes("--reply", text));
         let greeting = cli.greeting.map(|text| reply_bytes("--greeting", text));
         let faults = Faults {
             delay: cli.faults.delay,
-            drop: cli.faults.drop,
-            corrupt: cli.faults.corrupt,
-            truncate: cli.faults.truncate,
-            reset: cli.faults.reset,
+            drop: cli.faults.drop.unwrap_or(0.0),
+            corrupt: cli.faults.corrupt.unwrap_or(0.0),
+            truncate: cli.faults.truncate.unwrap_or(0.0),
+            reset: cli.faults.reset.unwrap_or(0.0),
             seed: cli.faults.seed.unwrap_or_else(generate_seed),
         };
         let faults = faults.any_enabled().then_some(faults);
@@ -84,21 +92,6 @@ impl Config {
             (Some(faults), None) => Some(faults.seed),
             _ => None,
         };
-        if cli.port_file.is_some()
-            && !addrs.is_empty()
-            && !addrs
-                .iter()
-                .any(|(_, addr)| matches!(addr, ListenAddr::Inet(..)))
-        {
-            return Err(Error::usage("--port-file requires an operand with a port"));
-        }
-        if cli.sockets.mode.is_some()
-            && !addrs
-                .iter()
-                .any(|(_, addr)| matches!(addr, ListenAddr::Unix(_)))
-        {
-            return Err(Error::usage("--mode requires a unix:PATH operand"));
-        }
         Ok(Self {
             addrs,
             inetd: cli.sockets.inetd,
@@ -122,7 +115,7 @@ impl Config {
             max_connections: cli.limits.max_connections.map(|n| n as usize),
             max_per_ip: cli.limits.max_per_ip,
             broadcast: cli.broadcast,
-            udp_rate: cli.udp_rate,
+            udp_rate: cli.udp_rate.unwrap_or(UDP_RATE),
             count: if cli.shutdown.once {
                 Some(1)
             } else {
@@ -197,6 +190,9 @@ fn parse_operands(args: &[String], io: &mut Io) -> Result<Vec<(String, ListenAdd
 
 /// Parses an operand; see the help for its forms.
 fn parse_addr(text: &str) -> Result<ListenAddr, String> {
+    if text.trim().is_empty() {
+        return Err("the address is empty; use ADDR:PORT or PORT".to_owned());
+    }
     match text.strip_prefix("unix:") {
         Some("" | "@") => Err("missing path; use unix:PATH or unix:@NAME".to_owned()),
         Some(name) if name.starts_with('@') => Ok(ListenAddr::Abstract(name[1..].to_owned())),

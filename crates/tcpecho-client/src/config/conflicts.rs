@@ -60,6 +60,11 @@ pub(super) fn check_connect_only(cli: &Cli, has_message: bool) -> Result<()> {
     reject_if(cli.half_close, "--half-close", connect_only_reason)?;
     reject_if(cli.size.is_some(), "--size", connect_only_reason)?;
     reject_if(
+        cli.reconnect,
+        "--reconnect",
+        "cannot be used with --connect-only, which opens a connection each time",
+    )?;
+    reject_if(
         cli.udp,
         "--udp",
         "cannot be used with --connect-only: UDP has no handshake",

@@ -17,44 +17,20 @@ pub(crate) struct FaultArgs {
     pub(crate) delay: Option<Delay>,
 
     /// Send no reply, with probability P (0 to 1) per received chunk
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        hide_default_value = true,
-        value_parser = probability
-    )]
-    pub(crate) drop: f64,
+    #[arg(long, value_name = "P", value_parser = probability)]
+    pub(crate) drop: Option<f64>,
 
     /// Change one byte of the reply, with probability P (0 to 1)
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        hide_default_value = true,
-        value_parser = probability
-    )]
-    pub(crate) corrupt: f64,
+    #[arg(long, value_name = "P", value_parser = probability)]
+    pub(crate) corrupt: Option<f64>,
 
     /// Send only the beginning of the reply, with probability P (0 to 1)
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        hide_default_value = true,
-        value_parser = probability
-    )]
-    pub(crate) truncate: f64,
+    #[arg(long, value_name = "P", value_parser = probability)]
+    pub(crate) truncate: Option<f64>,
 
     /// Reset the connection, with probability P (0 to 1)
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.0,
-        hide_default_value = true,
-        value_parser = probability
-    )]
-    pub(crate) reset: f64,
+    #[arg(long, value_name = "P", value_parser = probability)]
+    pub(crate) reset: Option<f64>,
 
     /// Seed of the random faults, to reproduce them [default: a random seed,
     /// printed on standard error]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 /// Options of listening sockets.
 #[derive(Args, Debug)]
@@ -12,7 +13,7 @@ pub(crate) struct SocketArgs {
     pub(crate) reuse_port: bool,
 
     /// Listen only on this network interface, unless an operand names another
-    #[arg(short = 'I', long, value_name = "IFACE")]
+    #[arg(short = 'I', long, value_name = "IFACE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) interface: Option<String>,
 
     /// Set the permission bits of unix:PATH, in octal, such as 660 [default: from
