@@ -349,3 +349,22 @@ fn messages_in_flight_are_those_that_the_peer_did_not_echo() {
     assert_eq!((count(summary, "received"), count(summary, "lost")), (5, 0));
     assert_eq!(summary["loss_percent"], 0.0);
 }
+
+/// The address has the form of IPv6, but the datagrams are sent over IPv4.
+#[test]
+fn a_datagram_that_is_too_long_is_lost_and_ends_no_run() {
+    let peer = UdpPeer::echo();
+    let addr = format!("[::ffff:127.0.0.1]:{}", peer.addr().port());
+    let message = "x".repeat(65_520);
+    for payload in [&["--size", "65520"][..], &[&message]] {
+        let args = ["-j", "-u", "-c", "2", "-i", "10ms", "--timeout", "5s"];
+        let tool = client().arg(&addr).args(args).args(payload);
+        let records = tool.run().code(1).json();
+        let summary = check_echoes(&records);
+        assert_eq!((count(summary, "sent"), count(summary, "lost")), (2, 2));
+        for (record, seq) in records[..2].iter().zip(1..) {
+            assert_eq!(count(record, "seq"), seq, "{record}");
+            assert_eq!(record["message"], "message too long", "{record}");
+        }
+    }
+}

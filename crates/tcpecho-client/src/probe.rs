@@ -4,11 +4,11 @@
 //! Messages are sent on schedule whether or not the previous echo has arrived;
 //! the [`EchoTracker`] matches echoes with messages. With `--reconnect` each
 //! message has its own connection, and one message is in flight at a time. Over
-//! UDP, [`datagram`] sends and receives.
+//! UDP, [`datagram`] sends and receives. [`report`] prints.
 
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::app::Io;
 use common::{Error, Exit, Kind, Result};
@@ -17,15 +17,15 @@ use crate::config::{Payload, ProbeOptions, Verbosity};
 use crate::connection::{self, Connection, TLS_ALERT_HINT};
 use crate::dial::Dialer;
 use crate::output;
-use crate::output::echoes::{self, Subject, Summary};
 use crate::pattern::{MessageId, Pattern};
 use crate::stats::{Jitter, Latencies};
 use crate::tag::{self, Tags};
-use crate::tracker::{EchoTracker, Event, Matching};
+use crate::tracker::{EchoTracker, Matching};
 use crate::wait::{ShutdownSignal, Wake};
 
 mod datagram;
 mod pending;
+mod report;
 
 use pending::PendingSend;
 
@@ -344,30 +344,6 @@ impl ProbeRun<'_> {
         Ok(true)
     }
 
-    /// Prints events and records the round-trip times in them.
-    fn report(&mut self, io: &mut Io, events: &[Event]) -> Result<()> {
-        let address = self.address.as_deref().unwrap_or(&self.target);
-        for &event in events {
-            if let Event::Reply { rtt, .. } = event {
-                self.latencies.record(rtt);
-                self.jitter.record(rtt);
-            }
-            if !self.quiet {
-                echoes::event(io, address, event)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Prints that message `seq` is lost because of `error`.
-    fn report_failure(&self, io: &mut Io, seq: u64, error: &Error) -> Result<()> {
-        if self.quiet {
-            return Ok(());
-        }
-        let address = self.address.as_deref().unwrap_or(&self.target);
-        echoes::failure(io, address, seq, &error.clone().with_subject(&self.target))
-    }
-
     /// Waits for the connection, the next due time, or the next timeout.
     fn wait(&self) -> Result<Wake> {
         let due = self.can_send().then_some(self.next);
@@ -386,19 +362,5 @@ impl ProbeRun<'_> {
         let mut fds = Vec::with_capacity(2);
         fds.extend(connection.and_then(|c| c.poll_fd(true, !self.pending.is_sent())));
         self.shutdown.wait(&mut fds, deadline)
-    }
-
-    fn show_summary(&self, io: &mut Io) -> Result<()> {
-        let duration: Duration = self.started.elapsed();
-        let summary = Summary {
-            target: &self.target,
-            address: self.address.as_deref(),
-            subject: Subject::Echo,
-            tracker: &self.tracker,
-            latencies: &self.latencies,
-            jitter: self.jitter,
-            duration,
-        };
-        summary.show(io)
     }
 }

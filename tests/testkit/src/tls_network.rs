@@ -197,3 +197,41 @@ impl PeerEnd {
         self.flush();
     }
 }
+
+/// Defines the property tests of a TLS session in the crate under test, which
+/// needs `proptest`. The argument is a `LazyLock` of two values: settings with a
+/// method `echo` that starts a session on a socket, and the [`Peer`].
+#[macro_export]
+macro_rules! tls_session_properties {
+    ($settings:expr) => {
+        proptest::proptest! {
+            #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+            #[test]
+            fn a_session_receives_no_bytes_that_the_network_changed(
+                input in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+            ) {
+                let (settings, peer) = &*$settings;
+                peer.check(&input, |socket| settings.echo(socket));
+            }
+
+            #[test]
+            fn a_session_receives_all_bytes_of_an_unchanged_network(
+                steps in proptest::collection::vec(
+                    (
+                        proptest::sample::select(vec![0, 4, 5, 6]),
+                        proptest::prelude::any::<[u8; 2]>(),
+                    ),
+                    0..100,
+                ),
+            ) {
+                let (settings, peer) = &*$settings;
+                let input: Vec<u8> = steps
+                    .iter()
+                    .flat_map(|(step, n)| [*step, n[0], n[1]])
+                    .collect();
+                peer.check(&input, |socket| settings.echo(socket));
+            }
+        }
+    };
+}

@@ -86,7 +86,6 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use proptest::prelude::*;
     use testkit::tls::Authority;
     use testkit::tls_network::Peer;
 
@@ -98,22 +97,5 @@ mod tests {
         )
     });
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn a_session_receives_no_bytes_that_the_network_changed(input in prop::collection::vec(any::<u8>(), 0..300)) {
-            let (settings, peer) = &*SETTINGS;
-            peer.check(&input, |socket| settings.echo(socket));
-        }
-
-        #[test]
-        fn a_session_receives_all_bytes_of_an_unchanged_network(
-            steps in prop::collection::vec((prop::sample::select(vec![0, 4, 5, 6]), any::<[u8; 2]>()), 0..100),
-        ) {
-            let (settings, peer) = &*SETTINGS;
-            let input: Vec<u8> = steps.iter().flat_map(|(step, n)| [*step, n[0], n[1]]).collect();
-            peer.check(&input, |socket| settings.echo(socket));
-        }
-    }
+    testkit::tls_session_properties!(SETTINGS);
 }

@@ -55,7 +55,7 @@ impl ProbeRun<'_> {
     /// Sends the pending datagram, if there is one. This call may return the
     /// error of an earlier datagram instead of sending; then it is repeated.
     fn send_datagram(&mut self, chunk: &mut [u8], io: &mut Io) -> Result<()> {
-        let mut own_errors = 0;
+        let (mut own_errors, mut attempts) = (0, 0);
         while !self.pending.is_sent() {
             let Some(connection) = &mut self.connection else {
                 return Ok(());
@@ -64,9 +64,13 @@ impl ProbeRun<'_> {
                 Ok(_) => self.pending = PendingSend::default(),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) => {
-                    // An error that is not in the queue may be of this send.
-                    own_errors += usize::from(self.drain_error_queue(chunk, io)? == 0);
-                    if own_errors < 2 {
+                    // An error that is not in the queue may be of this send. For a
+                    // datagram that is too long, each send adds one to the queue.
+                    let is_queued = self.drain_error_queue(chunk, io)? > 0;
+                    let is_too_long = e.raw_os_error() == Some(libc::EMSGSIZE);
+                    own_errors += usize::from(!is_queued || is_too_long);
+                    attempts += 1;
+                    if own_errors < 2 && attempts < MAX_BATCH {
                         continue;
                     }
                     self.pending = PendingSend::default();
